@@ -184,4 +184,5 @@ class Model(Protocol):
     def adapters(self) -> Sequence[AdapterInfo]:
         """Adapters that can be named in `reload`."""
 
-    def status(self) -> ModelStatus: ...
+    def status(self) -> ModelStatus:
+        """What an operator sees now."""

@@ -1,0 +1,103 @@
+"""Adapters on disk: find them, hash them, refuse what is broken or foreign.
+
+Safetensors only: a pickle can run code. Knows files and tensors; knows nothing
+of slots, decoding or who asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from model.types import AdapterInfo, AdapterRefused
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def discover(folder: Path) -> list[AdapterInfo]:
+    """Every readable adapter in `folder`, by name."""
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(folder.iterdir()):
+        if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
+            try:
+                found.append(read(path))
+            except AdapterRefused:
+                continue
+    return found
+
+
+def named(folder: Path, name: str) -> AdapterInfo:
+    """The adapter of that name; a name can never lead out of `folder`."""
+    path = (folder / name).resolve()
+    if not name or path.parent != folder.resolve():
+        raise AdapterRefused("An adapter's name is a folder's name, without a path.")
+    if not path.is_dir():
+        known = ", ".join(a.name for a in discover(folder)) or "none"
+        raise AdapterRefused(f"There is no adapter {name} in {folder}; there are: {known}.")
+    return read(path)
+
+
+def read(path: Path) -> AdapterInfo:
+    """What the folder says of itself; raises AdapterRefused."""
+    if not (path / WEIGHTS).is_file():
+        raise AdapterRefused(f"{path.name} has no {WEIGHTS}: only safetensors are loaded.")
+    try:
+        config = json.loads((path / CONFIG).read_text("utf-8"))
+        base = str(config["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AdapterRefused(f"{path.name}/{CONFIG} cannot be read: {error}.") from error
+    return AdapterInfo(path.name, path, _sha256(path / WEIGHTS), base, _note(path))
+
+
+def check_files(info: AdapterInfo) -> None:
+    """The weights open as safetensors, all finite and unchanged since they were hashed."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    weights = info.path / WEIGHTS
+    try:
+        tensors = load_file(weights)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AdapterRefused(f"{info.name}/{WEIGHTS} is broken: {error}.") from error
+    if _sha256(weights) != info.sha256:
+        raise AdapterRefused(f"{info.name}/{WEIGHTS} changed while it was being loaded.")
+    if not tensors:
+        raise AdapterRefused(f"{info.name}/{WEIGHTS} holds no weights.")
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise AdapterRefused(f"{info.name} holds a value that is not a number, in {name}.")
+
+
+def check_weights(model: Any, version: str, info: AdapterInfo) -> None:
+    """Every tensor of the file found its place in the model, and none was missing."""
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with safe_open(str(info.path / WEIGHTS), framework="pt") as file:
+        stored = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    placed = {
+        key: tuple(value.shape)
+        for key, value in get_peft_model_state_dict(model, adapter_name=version).items()
+    }
+    if stored != placed:
+        odd = sorted(set(stored.items()) ^ set(placed.items()))[0][0]
+        raise AdapterRefused(f"{info.name} was made for another model: {odd} does not fit.")
+
+
+def _note(path: Path) -> str:
+    """The training manifest's verdict, if there is one."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+        return f"verdict {manifest['verdict']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
