@@ -27,6 +27,7 @@ class ReferenceDecoder:
         self.name = name
         self.demo = demo
         self.adapter: AdapterInfo | None = None
+        self.quantised_modules = 0
         self._version = 0
         self._batches: dict[int, Batch] = {}
         self._version_of: dict[int, int] = {}
