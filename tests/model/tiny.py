@@ -56,7 +56,7 @@ def save_adapter(folder: Path, seed: int, base: str = "tiny/falcon", **changes: 
     for name, parameter in wrapped.named_parameters():
         if "lora_" in name:
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
-    wrapped.save_pretrained(folder)
+    wrapped.save_pretrained(folder, save_embedding_layers=False)
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": base}))
     return folder
