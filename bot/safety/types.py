@@ -37,6 +37,7 @@ class Assessment:
 
     @property
     def model_may_answer(self) -> bool:
+        """Whether the gate lets the message through to the model."""
         return self.level <= Level.CONCERN and self.refuse is None
 
 
@@ -100,5 +101,3 @@ class OutputGuard(Protocol):
 
     def finish(self) -> str:
         """The rest; raises GuardTripped."""
-
-

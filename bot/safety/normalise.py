@@ -1,0 +1,128 @@
+"""Turns a message in any dress into plain lower-case sentences that rules can read.
+
+Undoes look-alike letters, styled alphabets, invisible characters, accents,
+number-for-letter spelling, starred letters, spaced-out and stretched words,
+common typing errors and slang. Knows nothing of risk: it only reads.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from bot.safety.words import Words
+
+_INDIC_SIGNS_DROPPED = "\u0901\u0902\u093c"  # spelling varies: हूँ, हूं, क़
+_BLANKS = "\u115f\u1160\u3164\uffa0\u2800\u17b4\u17b5"
+_SENTENCE = re.compile(r"[.!?;:\n\r…।。？！|]+(?=\s|$)|[\n\r…।。？！]+")
+_SPACED = re.compile(r"(?<![a-z0-9])(?:[a-z][^a-z0-9]{1,3}){3,}[a-z](?![a-z0-9])")
+_WORD = re.compile(r"[^\W_]+(?:[\u0900-\u0dff]+[^\W_]*)*|,")
+_ILL = re.compile(r"\b(i|you|he|she|they|we|it)['’`´]ll\b")
+_APOSTROPHE = re.compile(r"(?<=[a-z])['’`´ʼ＇](?=[a-z])")
+_LONGEST = 20_000
+_WINDOW, _OVERLAP = 60, 15
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Words joined by single spaces, with one space at each end.
+
+    `breaks` holds the offsets in `text` at which a comma stood.
+    """
+
+    text: str
+    words: frozenset[str]
+    breaks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A message as the rules see it. `folded` keeps its own punctuation."""
+
+    folded: str
+    sentences: tuple[Sentence, ...]
+
+
+def normalise(text: str, words: Words) -> Plain:
+    """Read `text`; never raises, whatever it holds."""
+    folded = fold(_unescape(text[:_LONGEST]), words)
+    if folded.count(" ") * 3 > len(folded) or _SPACED.search(folded):
+        joined = _SPACED.sub(lambda found: words.split_glued(_letters(found[0])), folded)
+    else:
+        joined = folded
+    joined = _ILL.sub(r"\1 will", joined)
+    joined = _APOSTROPHE.sub("", joined)
+    seen: dict[str, Sentence] = {}
+    for part in _SENTENCE.split(joined):
+        for sentence in _sentences(part, words):
+            seen.setdefault(sentence.text, sentence)
+    return Plain(folded, tuple(seen.values()))
+
+
+def fold(text: str, words: Words) -> str:
+    """Lower case, Latin look-alikes to Latin, accents and invisible signs gone."""
+    if text.isascii():
+        return text.lower() if text.isprintable() else _no_controls(text).lower()
+    out: list[str] = []
+    latin = False
+    for char in unicodedata.normalize("NFKD", text.translate(words.dress)).casefold():
+        kind = unicodedata.category(char)
+        if kind in ("Cf", "Cs", "Cn") or char in _INDIC_SIGNS_DROPPED:
+            continue
+        if kind in ("Mn", "Me", "Mc") and (latin or char < "\u0900" or char >= "\u1ab0"):
+            continue
+        char = words.dress.get(ord(char), char)
+        if char in _BLANKS or kind == "Cc":
+            char = "\n" if char in "\r\n" else " "
+        latin = char.isascii()
+        out.append(char)
+    return "".join(out)
+
+
+def _no_controls(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
+def _unescape(text: str) -> str:
+    if "&#" in text or "&amp" in text:
+        text = html.unescape(text)
+    return unquote(text, errors="replace") if re.search(r"%[0-9A-Fa-f]{2}", text) else text
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text if c.isalpha())
+
+
+def _sentences(part: str, words: Words) -> list[Sentence]:
+    tokens: list[str] = []
+    for raw in part.split():
+        tokens.extend(_WORD.findall(raw) if raw.isalpha() else _repaired(raw, words))
+    plain = words.canonical(tokens)
+    if not plain:
+        return []
+    starts = range(0, max(1, len(plain) - _OVERLAP), _WINDOW - _OVERLAP)
+    return [_sentence(plain[i : i + _WINDOW]) for i in starts]
+
+
+def _repaired(raw: str, words: Words) -> list[str]:
+    """One word between spaces; puts letters back where signs stand for them."""
+    body = raw.strip(".,!?;:\"'()[]{}“”‘’«»…")
+    better = words.undisguise(body)
+    if better is None:
+        return _WORD.findall(raw)
+    return [better, ","] if raw.endswith(",") else [better]
+
+
+def _sentence(tokens: list[str]) -> Sentence:
+    text, breaks = " ", []
+    kept: list[str] = []
+    for token in tokens:
+        if token == ",":
+            breaks.append(len(text))
+        else:
+            text += token + " "
+            kept.append(token)
+    return Sentence(text, frozenset(kept), tuple(breaks))

@@ -1,0 +1,159 @@
+"""Reads the rule files and finds which rules a sentence meets.
+
+A rule is a list of plain phrases with a level. `<3>` in a phrase stands for up
+to three words; `{NAME}` for a list of words from the same file. What several
+findings mean together is decided in policy.py, not here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from bot.safety.files import data_text, rule_files
+from bot.safety.normalise import Sentence
+
+_GAP = re.compile(r" ?<(\d)> ?")
+_LITERAL = re.compile(r"[^\W\d_]{2,}", re.UNICODE)
+_NEGATION = re.compile(
+    r" (?:not|never|no longer|nobody|without|stopped|hardly|neither|nor|nicht|nie|kein|niemals|"
+    r"pas|jamais|nunca|jamas|nao|nahin|nahi|नहि|tidak|gak|nggak|ga|ngga|bukan)"
+    r"(?! (?:know|knew|sure|stop|joking|kidding|lying|help|tell|care|only|just|afraid|scared|bear|"
+    r"stand|take|handle|go|cope|do it|deal|see|live|wait|sleep|lie|joke|have|arret|mehr leben))"
+    r"(?: [^ ]+){0,4} $"
+)
+_TURN = re.compile(r" (?:but|because|aber|mais|pero|mas|tapi|lekin|and now|although|however) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Phrases that mean the same. `category` is the id's first part."""
+
+    id: str
+    level: int
+    found: re.Pattern[str]
+    words: frozenset[str]
+    unless: re.Pattern[str] | None
+    negatable: bool
+    past: int | None
+    refuse: str | None
+
+    @property
+    def category(self) -> str:
+        """What kind of danger, or `marker`."""
+        return self.id.split(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule met; `level` is after negation and tense."""
+
+    id: str
+    level: int
+    refuse: str | None = None
+
+    @property
+    def category(self) -> str:
+        """What kind of danger, or `marker`."""
+        return self.id.split(".")[0]
+
+
+class RuleBook:
+    """All rules, in the order of the files."""
+
+    def __init__(self, rules: tuple[Rule, ...], past: re.Pattern[str], version: str) -> None:
+        self.rules = rules
+        self.version = version
+        self._past = past
+
+    @classmethod
+    def load(cls) -> RuleBook:
+        """Read every file under data/rules; raises ValueError naming a bad rule."""
+        rules: list[Rule] = []
+        past: list[str] = []
+        versions: list[str] = []
+        for name in rule_files():
+            page = yaml.safe_load(data_text(name))
+            macros = {k: "(?:" + "|".join(v) + ")" for k, v in page.get("macros", {}).items()}
+            rules.extend(_rule(entry, macros) for entry in page["rules"])
+            past.extend(page.get("past", ()))
+            versions.append(f"{name.removeprefix('rules/').removesuffix('.yaml')}{page['version']}")
+        return cls(tuple(rules), _compiled(past, {}), "+".join(versions))
+
+    def vocabulary(self) -> frozenset[str]:
+        """Every word that stands in a phrase."""
+        return frozenset(
+            word for rule in self.rules for word in _LITERAL.findall(rule.found.pattern)
+        )
+
+    def findings(self, sentence: Sentence) -> Iterator[Finding]:
+        """All rules that the sentence meets."""
+        past = bool(self._past.search(sentence.text))
+        for rule in self.rules:
+            if rule.words and not rule.words & sentence.words:
+                continue
+            finding = _best(rule, sentence, past)
+            if finding is not None:
+                yield finding
+
+
+def _best(rule: Rule, sentence: Sentence, past: bool) -> Finding | None:
+    """The gravest way in which the sentence meets the rule."""
+    negated = None
+    for match in rule.found.finditer(sentence.text):
+        if rule.unless is not None and rule.unless.search(sentence.text):
+            return None
+        if rule.negatable and _is_negated(sentence, match.start()):
+            negated = Finding(rule.id + ".denied", min(rule.level, 1) if rule.level else 0)
+            continue
+        if past and rule.past is not None:
+            return Finding(rule.id + ".past", rule.past)
+        return Finding(rule.id, rule.level, rule.refuse)
+    return negated
+
+
+def _is_negated(sentence: Sentence, start: int) -> bool:
+    clause = max((b for b in sentence.breaks if b <= start), default=0)
+    before = sentence.text[max(clause - 1, 0, start - 80) : start + 1]
+    for turn in _TURN.finditer(before):
+        before = before[turn.end() - 1 :]
+        break
+    return bool(_NEGATION.search(before))
+
+
+def _rule(entry: dict[str, object], macros: dict[str, str]) -> Rule:
+    try:
+        unless = entry.get("unless")
+        past = entry.get("past")
+        return Rule(
+            id=str(entry["id"]),
+            level=int(str(entry.get("level", 0))),
+            found=_compiled(_strings(entry["phrases"]), macros),
+            words=frozenset(_strings(entry.get("words", ()))),
+            unless=_compiled(_strings(unless), macros) if unless else None,
+            negatable=bool(entry.get("negatable", False)),
+            past=None if past is None else int(str(past)),
+            refuse=None if entry.get("refuse") is None else str(entry["refuse"]),
+        )
+    except (KeyError, TypeError, re.error) as error:
+        raise ValueError(f"The safety rule {entry.get('id')!r} cannot be read: {error}") from error
+
+
+def _strings(value: object) -> list[str]:
+    if not isinstance(value, list | tuple):
+        raise TypeError("a list of phrases is needed")
+    return [str(item) for item in value]
+
+
+def _compiled(phrases: Iterable[str], macros: dict[str, str]) -> re.Pattern[str]:
+    parts = []
+    for phrase in phrases:
+        for name, words in macros.items():
+            phrase = phrase.replace("{" + name + "}", words)
+        if left := re.search(r"\{[A-Z]", phrase):
+            raise ValueError(f"unknown list in {phrase!r} at {left.start()}")
+        parts.append(_GAP.sub(lambda g: f"(?: [^ ]+){{0,{g[1]}}} ", phrase))
+    return re.compile(" (?:" + "|".join(parts) + ") ")
