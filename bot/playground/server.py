@@ -54,7 +54,9 @@ class Playground:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", self.port))
         self.port = listening.getsockname()[1]
-        config = uvicorn.Config(self.app(), log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            self.app(), log_config=None, access_log=False, timeout_graceful_shutdown=1
+        )
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[listening]))
         while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it

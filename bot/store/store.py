@@ -67,6 +67,7 @@ class Store:
         wanted = select(Conversation).where(
             Conversation.chat_id == chat_id, Conversation.person_id == person_id
         )
+        await self.person(person_id)
         async with self._sessions.begin() as session:
             found = await session.scalar(wanted.order_by(Conversation.id.desc()).limit(1))
             if found is None or new:
@@ -102,6 +103,13 @@ class Store:
             session.add(message)
             await session.flush()
             return message.id
+
+    async def mark_sent(self, message_id: int, telegram_id: int | None) -> None:
+        """The message reached the chat under this Telegram id."""
+        async with self._sessions.begin() as session:
+            await session.execute(
+                update(Message).where(Message.id == message_id).values(telegram_id=telegram_id)
+            )
 
     async def cut_from(self, conversation_id: int, message_id: int) -> None:
         """Forget this message and what came after it."""

@@ -1,0 +1,18 @@
+"""Chooses the model from the settings; heavy imports wait until it loads."""
+
+from __future__ import annotations
+
+from bot.settings import Settings
+from model.loading import open_model
+from model.types import Model
+
+
+def model_for(settings: Settings) -> Model:
+    """The model's queue, not yet loaded."""
+    return open_model(
+        model=settings.lanner_model,
+        adapter=settings.lanner_adapter,
+        data_dir=settings.lanner_data_dir,
+        adapters_dir=settings.adapters_dir,
+        capacity=settings.lanner_queue_capacity,
+    )
