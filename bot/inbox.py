@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from telegram import Bot
 from telegram.error import Conflict, InvalidToken, NetworkError, RetryAfter, TelegramError
+from telegram.warnings import PTBUserWarning
 
 from bot.store.store import Store
 
@@ -48,6 +50,8 @@ class Inbox:
 
     async def poll(self, bot: Bot) -> None:
         """Until cancelled; raises InvalidToken when Telegram does not know the token."""
+        # PTB's own get_updates would lose fields that it does not know yet.
+        warnings.filterwarnings("ignore", "Please use 'Bot.getUpdates'", PTBUserWarning)
         offset = 0
         while True:
             try:

@@ -1,0 +1,283 @@
+"""The whole bot with a scripted model: real PTB and SQLite over the local Bot API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.app import Lanner
+from bot.playground.state import World, person_id
+from bot.safety.gate import RuleGate
+from bot.settings import Settings
+from tests.bot.fakes import ScriptedModel
+
+
+class House:
+    """A running Lanner and a person in front of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.model = folder, ScriptedModel()
+
+    async def open(self) -> None:
+        settings = Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            telegram_bot_token=None,
+            lanner_data_dir=self.folder,
+            lanner_playground_port=0,
+        )
+        self.lanner = Lanner(settings, self.model)
+        await self.lanner.start()
+        self._run = asyncio.create_task(self.lanner.run())
+
+    async def close(self) -> None:
+        self._run.cancel()
+        await asyncio.gather(self._run, return_exceptions=True)
+        await self.lanner.stop()
+
+    @property
+    def world(self) -> World:
+        assert self.lanner.playground
+        return self.lanner.playground.world
+
+    def bot_says(self, name: str = "you") -> list[str]:
+        messages = self.world.chat(name).messages.values()
+        return [m.get("text", "a file") for m in messages if m["from"]["is_bot"]]
+
+    async def until(self, met: Callable[[], Any]) -> None:
+        async with asyncio.timeout(20):
+            while not met():
+                await asyncio.sleep(0.01)
+
+    async def say(self, text: str, name: str = "you") -> str:
+        """Send and wait for the next message of the bot."""
+        before = len(self.bot_says(name))
+        self.world.say(name, text)
+        await self.until(lambda: len(self.bot_says(name)) > before)
+        return self.bot_says(name)[-1]
+
+    async def agree(self, name: str = "you") -> None:
+        await self.say("/start", name)
+        chat = self.world.chat(name)
+        self.world.press(name, max(chat.messages), "consent:yes")
+        await self.until(lambda: len(self.bot_says(name)) > 1)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    house = House(tmp_path)
+    await house.open()
+    yield house
+    await house.close()
+
+
+async def test_nobody_reaches_the_model_before_consent(house: House) -> None:
+    assert "/start" in await house.say("hello")
+    assert house.model.asked == []
+
+
+async def test_a_reply_is_shown_and_remembered(house: House) -> None:
+    await house.agree()
+    assert await house.say("I am tired") == "I hear you. Tell me more."
+    await house.say("still")
+    assert [t.text for t in house.model.asked[-1].turns][1:] == [
+        "I am tired",
+        "I hear you. Tell me more.",
+        "still",
+    ]
+
+
+@pytest.mark.parametrize("consented", [True, False])
+async def test_danger_gets_the_fixed_reply_and_the_countrys_line(
+    house: House, consented: bool
+) -> None:
+    if consented:
+        await house.agree()
+        await house.say("/settings country GB")
+    reply = await house.say("I want to kill myself tonight")
+    assert ("999" if consented else "findahelpline") in reply
+    assert house.model.asked == []
+
+
+DRESSES: list[Callable[[str], str]] = [
+    str.upper,
+    lambda t: "\u200b".join(t),
+    lambda t: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in t),
+    lambda t: "  ".join(t.split()),
+    lambda t: f"\u202e{t}\u202c",
+    lambda t: t.replace("i", "1").replace("e", "3"),
+    lambda t: f"well… {t}!!! 😀",
+]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(DRESSES), st.sampled_from(DRESSES), st.text("abc .\n", max_size=40))
+def test_no_unicode_dress_hides_the_wish_to_die_tonight(
+    one: Callable[[str], str], two: Callable[[str], str], before: str
+) -> None:
+    text = f"{before}\n{one(two('I want to kill myself tonight'))}"
+    assert not GATE.assess(text).model_may_answer
+
+
+GATE = RuleGate()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I feel sad and alone",
+        "this homework is killing me",
+        "killing it at work lately",
+        "My boss shouted at me and I cried",
+        "I can't sleep",
+    ],
+)
+def test_ordinary_distress_reaches_the_model(text: str) -> None:
+    assert GATE.assess(text).model_may_answer
+
+
+async def test_stop_ends_the_running_reply(house: House) -> None:
+    await house.agree()
+    house.model.free.clear()
+    house.world.say("you", "talk to me")
+    await house.until(lambda: house.model.asked and house.world.chat("you").draft)
+    assert await house.say("/stop") == "I hear you."
+
+
+async def test_danger_overtakes_a_running_reply(house: House) -> None:
+    await house.agree()
+    house.model.free.clear()
+    house.world.say("you", "talk to me")
+    await house.until(lambda: house.model.asked)
+    house.world.say("you", "and then?")
+    house.world.say("you", "I want to kill myself tonight")
+    await house.until(lambda: any("emergency" in t for t in house.bot_says()[2:]))
+    assert len(house.model.asked) == 1
+    house.model.free.set()
+
+
+async def test_an_edited_message_is_answered_anew_from_that_point(house: House) -> None:
+    await house.agree()
+    await house.say("first")
+    await house.say("second")
+    sent = house.world.chat("you").messages
+    first = next(number for number, m in sent.items() if m.get("text") == "first")
+    house.world.edit("you", first, "changed")
+    await house.until(lambda: len(house.model.asked) == 3)
+    assert [t.text for t in house.model.asked[-1].turns][1:] == ["changed"]
+
+
+async def test_retry_answers_the_last_message_again(house: House) -> None:
+    await house.agree()
+    await house.say("hello")
+    house.model.script = "Another answer."
+    assert await house.say("/retry") == "Another answer."
+    assert [t.text for t in house.model.asked[-1].turns][1:] == ["hello"]
+
+
+async def test_new_begins_without_history(house: House) -> None:
+    await house.agree()
+    await house.say("before")
+    await house.say("/new")
+    await house.say("after")
+    assert [t.text for t in house.model.asked[-1].turns][1:] == ["after"]
+
+
+async def test_a_failed_reply_is_an_honest_sentence(house: House) -> None:
+    await house.agree()
+    house.model.fails = True
+    assert "out of breath" in await house.say("hello")
+
+
+@pytest.mark.parametrize("lie", ["I am a human like you.", "Take 20 mg of it.", "Call 0800123456."])
+async def test_a_planted_output_is_never_shown(house: House, lie: str) -> None:
+    await house.agree()
+    house.model.script = f"Well. {lie} Bye."
+    reply = await house.say("hello")
+    assert lie not in reply
+    assert "program" in reply
+
+
+async def test_only_admins_reload(house: House) -> None:
+    await house.agree()
+    assert "Only an admin" in await house.say("/reload x")
+    assert "no adapter x" in await house.say("/reload x", "admin")
+    assert person_id("admin") in house.lanner.services.admins
+
+
+async def test_history_survives_a_restart(house: House) -> None:
+    await house.agree()
+    await house.say("before")
+    await house.close()
+    await house.open()
+    await house.say("after")
+    assert "before" in [t.text for t in house.model.asked[-1].turns]
+
+
+async def test_a_message_cut_off_by_a_restart_is_answered_after_it(house: House) -> None:
+    await house.agree()
+    house.model.free.clear()
+    house.world.say("you", "are you there")
+    await house.until(lambda: house.model.asked)
+    await house.close()
+    house.model.free.set()
+    await house.open()
+    house.world.chat("you")
+    await house.until(lambda: len(house.model.asked) == 2)
+    await house.until(lambda: house.bot_says())
+    assert house.bot_says()[-1] == "I hear you. Tell me more."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u202eolleh",
+        "\u200b\u200bhi",
+        "a\0b",
+        "**_[x](y" * 300,
+        "<b>&amp;",
+        "x" * 4096,
+        "😀" * 2048,
+    ],
+)
+async def test_hostile_text_is_answered_like_any_other(house: House, text: str) -> None:
+    await house.agree()
+    house.model.script = text if text.strip("\u200b\0") else "fine"
+    assert await house.say(text)
+    assert await house.say("and now?")
+
+
+async def test_a_long_reply_is_split_and_loses_nothing(house: House) -> None:
+    await house.agree()
+    house.model.script = "A sentence that is here. " * 400 + "End."
+    await house.say("hello")
+    await house.until(lambda: house.bot_says()[-1].endswith("End."))
+    assert "".join(house.bot_says()[2:]).count("sentence") == 400
+
+
+async def test_forgetting_erases_and_export_shows_what_is_stored(house: House) -> None:
+    await house.agree()
+    await house.say("my marker is xyzzy")
+    await house.say("/export")
+    (_, data), *_ = house.world.files.values()
+    assert b"xyzzy" in data
+    await house.say("/forget_me")
+    house.world.press("you", max(house.world.chat("you").messages), "forget:yes")
+    await house.until(lambda: "erased" in house.bot_says()[-1])
+    left = b"".join(p.read_bytes() for p in house.folder.iterdir() if p.name != "lanner.db-wal")
+    assert b"xyzzy" not in left
+
+
+async def test_the_page_refuses_other_hosts_and_origins(house: House) -> None:
+    assert house.lanner.playground
+    url = house.lanner.playground.url
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(url)).status_code == 200
+        for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+            assert (await client.get(url, headers=headers)).status_code == 403
