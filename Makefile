@@ -7,7 +7,7 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
   then echo $$p; exit; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench train clean
+.PHONY: help run test lint clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -24,7 +24,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) -e '.[dev,training]'
+	$(PIP) -e '.[dev]'
 	@if ! command -v chromium >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	  (apt-get update -q && apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core) || \
 	  echo "Chromium could not be installed: the browser tests will be skipped."; fi
@@ -41,12 +41,6 @@ lint: $(VENV)/.dev ## style, types and the walls between the rooms
 
 test: lint ## set everything up, lint, and run the tests
 	$(PYTHON) -m pytest
-
-bench: $(VENV)/.dev ## measure this machine: Lanner beside plain generate, with ratios
-	$(PYTHON) -m tests.benchmarks
-
-train: $(VENV)/.dev ## train the demo adapter on this machine
-	$(PYTHON) -m training --preset demo
 
 clean: ## remove the environment (people's data in data/ stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -162,7 +162,7 @@ class Lanner:
         return (
             f"{kind}: {status.model or 'none'}, {status.parameters / 1e6:.0f} M parameters, on "
             f"{status.device or 'no device'}. A real service runs Falcon-7B on a GPU. Stored in "
-            f"{self.settings.lanner_data_dir}. Not for emergencies."
+            f"{self.settings.lanner_data_dir.name}/ on this machine. Not for emergencies."
         )
 
     def _describe(self) -> str:

@@ -58,7 +58,10 @@ class Program:
     def end(self, number: int) -> int:
         assert self.process
         self.process.send_signal(number)
-        return self.process.wait(60)
+        code = self.process.wait(60)
+        if self.process.stdout:
+            self.process.stdout.close()
+        return code
 
     def act(self, **what: Any) -> None:
         request = urllib.request.Request(  # noqa: S310
@@ -97,7 +100,9 @@ class Program:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
+    folder = tmp_path_factory.mktemp("home") / "data"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
