@@ -38,7 +38,9 @@ class Program:
             "LANNER_DATA_DIR": str(self.folder),
             "LANNER_PLAYGROUND_PORT": "0",
             "LANNER_MODEL": "demo",
-            "LANNER_MAX_NEW_TOKENS": "48",
+            "LANNER_MAX_NEW_TOKENS": "120",
+            # Greedy: the same words at every run.
+            "LANNER_TEMPERATURE": "0",
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bot"],
