@@ -6,12 +6,13 @@ counts. Knows Telegram's methods; knows nothing of the model or of history.
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from telegram import Bot
 from telegram.error import RetryAfter, TelegramError
 
-from bot.formatting import formatted, parts
+from bot.formatting import Formatted, formatted, parts
 
 EVERY_S = 0.7
 
@@ -42,8 +43,18 @@ class Delivery:
         first = None
         for piece in parts(text):
             nice = formatted(piece)
-            message = await self._bot.send_message(
-                self._chat, nice.text, entities=nice.entities or None
-            )
-            first = first or message.message_id
+            sent = await self._send_patiently(nice)
+            first = first or sent
         return first
+
+    async def _send_patiently(self, nice: Formatted) -> int:
+        """A reply that Telegram puts off is late, never lost; only this chat waits."""
+        while True:
+            try:
+                message = await self._bot.send_message(
+                    self._chat, nice.text, entities=nice.entities or None
+                )
+            except RetryAfter as pause:
+                await asyncio.sleep(pause._retry_after.total_seconds())
+            else:
+                return message.message_id
