@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,15 @@ def discover(folder: Path) -> list[AdapterInfo]:
 
 def named(folder: Path, name: str) -> AdapterInfo:
     """The adapter of that name; a name can never lead out of `folder`."""
-    path = (folder / name).resolve()
-    if not name or path.parent != folder.resolve():
+    try:
+        path = (folder / name).resolve()
+        inside = bool(name) and path.parent == folder.resolve()
+        there = inside and path.is_dir()
+    except (OSError, ValueError):
+        inside = there = False
+    if not inside:
         raise AdapterRefused("An adapter's name is a folder's name, without a path.")
-    if not path.is_dir():
+    if not there:
         known = ", ".join(a.name for a in discover(folder)) or "none"
         raise AdapterRefused(f"There is no adapter {name} in {folder}; there are: {known}.")
     return read(path)
@@ -47,10 +53,30 @@ def read(path: Path) -> AdapterInfo:
         raise AdapterRefused(f"{path.name} has no {WEIGHTS}: only safetensors are loaded.")
     try:
         config = json.loads((path / CONFIG).read_text("utf-8"))
-        base = str(config["base_model_name_or_path"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        base, kind = str(config["base_model_name_or_path"]), config.get("peft_type")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AdapterRefused(f"{path.name}/{CONFIG} cannot be read: {error}.") from error
+    if kind != "LORA":
+        raise AdapterRefused(f"{path.name} is no LoRA adapter but {kind}.")
     return AdapterInfo(path.name, path, _sha256(path / WEIGHTS), base, _note(path))
+
+
+def canonical(name: str) -> str | None:
+    """A hub id for what was named, also inside a hub cache; None when it cannot be known."""
+    cached = re.search(r"models--([^/]+?)--([^/]+)/snapshots/", name + "/")
+    if cached:
+        return f"{cached[1]}/{cached[2]}".lower()
+    hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name)
+    return name.lower() if hub and not Path(name).is_dir() else None
+
+
+def check_base(info: AdapterInfo, base: str | None) -> None:
+    """An adapter that names another base is refused; a base in a local folder cannot be told."""
+    made_for = canonical(info.base)
+    if base is not None and made_for != base.lower():
+        raise AdapterRefused(
+            f"{info.name} was made for {info.base}, and the model that runs is {base}."
+        )
 
 
 def check_files(info: AdapterInfo) -> None:

@@ -1,7 +1,7 @@
 """A growing and shrinking batch of sequences over one transformers KV cache.
 
 Rows are left-padded to one width, so that every row's newest token stands in
-the last column; a row that joins is padded to the batch, a row that leaves is
+the last column; rows that join are padded to the batch, a row that leaves is
 cut out, and columns that no row needs any more are dropped. Knows tensors and
 transformers' DynamicCache; knows nothing of sampling, adapters or text.
 """
@@ -40,20 +40,24 @@ class Batch:
         self.slots: list[int] = []
 
     @torch.inference_mode()
-    def join(self, slot: int, ids: list[int]) -> torch.Tensor:
-        """Prefill `ids` as a new row; returns its next-token logits, [vocabulary]."""
-        tokens = torch.tensor([ids], device=self._device)
+    def join(self, prompts: dict[int, list[int]]) -> torch.Tensor:
+        """Prefill prompts as new rows, together; their next-token logits, [rows, vocabulary]."""
+        width = max(len(ids) for ids in prompts.values())
+        rows = [[0] * (width - len(ids)) + ids for ids in prompts.values()]
+        seen = [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts.values()]
+        mask = torch.tensor(seen, device=self._device)
         cache = DynamicCache()
         out = self._model(
-            input_ids=tokens,
-            attention_mask=torch.ones_like(tokens),
+            input_ids=torch.tensor(rows, device=self._device),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
-        self._append(_layers(cache), torch.ones_like(tokens))
-        self.slots.append(slot)
-        logits: torch.Tensor = out.logits[0, -1].float()
+        self._append(_layers(cache), mask)
+        self.slots.extend(prompts)
+        logits: torch.Tensor = out.logits[:, -1]
         return logits
 
     @torch.inference_mode()
@@ -69,9 +73,10 @@ class Batch:
             past_key_values=self._cache,
             use_cache=True,
         )
-        logits: torch.Tensor = out.logits[:, -1].float()
+        logits: torch.Tensor = out.logits[:, -1]
         return logits
 
+    @torch.inference_mode()
     def leave(self, slot: int) -> None:
         """Drop the slot's row and the columns that only it needed."""
         keep = [row for row, held in enumerate(self.slots) if held != slot]

@@ -47,7 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def queue_for(folder: Path, adapter: str | None, slots: int = 3, capacity: int = 64) -> WorkerQueue:
     def build() -> Engine:
-        return Engine(ReferenceDecoder(tiny.falcon(), tiny.tokenizer(), "tiny"), slots)
+        return Engine(
+            ReferenceDecoder(tiny.falcon(), tiny.tokenizer(), "tiny", base="tiny/falcon"), slots
+        )
 
     return WorkerQueue(build, folder, adapter=adapter, capacity=capacity)
 
