@@ -12,6 +12,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
-def demo_folder(data_dir: Path) -> Path:
+def demo_folder(data_dir: Path, say: Callable[[str], None] = print) -> Path:
     """The converted model's folder, made now if it is not there; raises ModelUnavailable."""
     folder = data_dir / "models" / "smollm2-135m-instruct"
     if not (folder / "config.json").is_file():
-        _convert(_verified_gguf(), folder)
+        gguf = _verified_gguf()
+        say("Preparing the demo model, once; this takes under a minute.")
+        _convert(gguf, folder)
     return folder
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from model.adapters import canonical
 from model.demo import HUB_ID, demo_folder
 from model.engine import Engine
 from model.queue import WorkerQueue
@@ -18,6 +19,7 @@ from model.types import ModelUnavailable
 
 FALCON = "tiiuae/falcon-7b"
 DEMO = "demo"
+GPU_SLOTS, CPU_SLOTS = 64, 4
 
 
 def open_model(
@@ -34,7 +36,7 @@ def open_model(
 
     def build() -> Engine:
         decoder = load_decoder(model, data_dir, say)
-        return Engine(decoder, slots or (4 if decoder.device.type == "cpu" else 64))
+        return Engine(decoder, slots or (CPU_SLOTS if decoder.device.type == "cpu" else GPU_SLOTS))
 
     return WorkerQueue(build, adapters_dir, adapter=adapter, capacity=capacity)
 
@@ -42,7 +44,6 @@ def open_model(
 def load_decoder(name: str | None, data_dir: Path, say: Callable[[str], None]) -> Any:
     """A decoder for the named model, or for what suits this machine."""
     import torch
-    from transformers import AutoTokenizer
 
     from model.decoders.reference import ReferenceDecoder
 
@@ -54,25 +55,41 @@ def load_decoder(name: str | None, data_dir: Path, say: Callable[[str], None]) -
         torch.set_num_threads(max(1, (os.cpu_count() or 2)))
     if name == DEMO:
         say("Loading the demo model, SmolLM2-135M-Instruct; a real service runs Falcon-7B.")
-    source = str(demo_folder(data_dir)) if name == DEMO else name
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        loaded = _load_nf4(source) if cuda and name != DEMO else _load_plain(source)
-    except OSError as error:
-        raise ModelUnavailable(_why_not(name)) from error
-    decoder = ReferenceDecoder(
-        loaded.model, tokenizer, HUB_ID if name == DEMO else name, demo=name == DEMO
-    )
-    decoder.quantised_modules = loaded.quantised
+        folder = demo_folder(data_dir, say)
+        model, tokenizer = _opened(str(folder), nf4=False)
+        return ReferenceDecoder(model, tokenizer, HUB_ID, base=HUB_ID, demo=True)
+    say(f"Loading {name}.")
+    model, tokenizer = _opened(name, nf4=cuda)
+    decoder = ReferenceDecoder(model, tokenizer, name, base=canonical(name))
+    if cuda:
+        decoder.quantised_modules = check_quantised(model)
+        decoder.path = "transformers, batched, bitsandbytes NF4"
     return decoder
 
 
-class _Loaded:
-    def __init__(self, model: Any, quantised: int = 0) -> None:
-        self.model, self.quantised = model, quantised
+def _opened(source: str, *, nf4: bool) -> tuple[Any, Any]:
+    """The model and its tokenizer; every way to fail becomes a sentence."""
+    import torch
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        return (_load_nf4(source) if nf4 else _load_plain(source)), tokenizer
+    except OSError as error:
+        raise ModelUnavailable(why_not(source)) from error
+    except torch.OutOfMemoryError as error:
+        raise ModelUnavailable(
+            f"The GPU's memory does not hold {source}: free some, or name a smaller model in "
+            "LANNER_MODEL."
+        ) from error
+    except (ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise ModelUnavailable(
+            f"The model {source} cannot be loaded ({type(error).__name__}): it must be a causal "
+            "language model that transformers knows without code of its own."
+        ) from error
 
 
-def _load_plain(source: str) -> _Loaded:
+def _load_plain(source: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -80,31 +97,30 @@ def _load_plain(source: str) -> _Loaded:
     model = AutoModelForCausalLM.from_pretrained(
         source, dtype=torch.bfloat16, trust_remote_code=False
     )
-    return _Loaded(model.to(device))
+    return model.to(device)
 
 
-def _load_nf4(source: str) -> _Loaded:
-    """NF4 with double quantisation and bf16 compute, checked to be so."""
+def _load_nf4(source: str) -> Any:
+    """NF4 with double quantisation, computing in bf16 where the GPU can (a T4 cannot)."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    _check_memory(config)
+    _check_memory(AutoConfig.from_pretrained(source, trust_remote_code=False), source)
     repair_falcon()
-    quantisation = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-    model = AutoModelForCausalLM.from_pretrained(
+    able = torch.cuda.is_bf16_supported(including_emulation=False)
+    dtype = torch.bfloat16 if able else torch.float16
+    return AutoModelForCausalLM.from_pretrained(
         source,
-        quantization_config=quantisation,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        ),
         device_map={"": 0},
-        dtype=torch.bfloat16,
+        dtype=dtype,
         trust_remote_code=False,
     )
-    return _Loaded(model, check_quantised(model))
 
 
 def repair_falcon() -> None:
@@ -128,29 +144,29 @@ def check_quantised(model: Any) -> int:
     return found
 
 
-def _check_memory(config: Any) -> None:
-    """A rough need: 4.5 bits for each weight of the layers, 16 for each of the embeddings."""
+def _check_memory(config: Any, source: str) -> None:
     import torch
 
-    hidden, layers = config.hidden_size, config.num_hidden_layers
-    need = (12 * hidden * hidden * layers * 0.57 + 4 * hidden * config.vocab_size) + 1.5e9
-    free = torch.cuda.mem_get_info()[0]
+    from model.memory import WORKING_BYTES, nf4_bytes
+
+    need, free = nf4_bytes(config) + WORKING_BYTES, torch.cuda.mem_get_info()[0]
     if free < need:
         raise ModelUnavailable(
-            f"The GPU has {free / 1e9:.1f} GB free and this model needs about {need / 1e9:.1f} GB: "
+            f"The GPU has {free / 1e9:.1f} GB free and {source} needs about {need / 1e9:.1f} GB: "
             "free some memory or name a smaller model in LANNER_MODEL."
         )
 
 
-def _why_not(name: str) -> str:
-    if Path(name).is_dir():
-        return f"The folder {name} does not hold a whole model: it needs config.json and weights."
-    if "/" in name and not name.startswith((".", "/")):
+def why_not(source: str) -> str:
+    """Why there is no model under that name, and what to do."""
+    if Path(source).is_dir():
+        return f"The folder {source} does not hold a whole model: it needs config.json and weights."
+    if canonical(source) is not None:
         return (
-            f"The model {name} could not be fetched: check the network and the name, or name "
+            f"The model {source} could not be fetched: check the network and the name, or name "
             "a local folder in LANNER_MODEL."
         )
-    return f"There is no model at {name}: set LANNER_MODEL to a folder, a hub id or `demo`."
+    return f"There is no model at {source}: set LANNER_MODEL to a folder, a hub id or `demo`."
 
 
 def quiet() -> None:

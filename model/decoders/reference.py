@@ -50,6 +50,11 @@ class ReferenceDecoder:
         self._version_of: dict[int, int] = {}
 
     @property
+    def model(self) -> Any:
+        """The transformers model with its adapters, for comparing with its own `generate`."""
+        return self._model
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         device: torch.device = self._base.device
