@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from alembic import context
 
+from bot.store.base import UtcDateTime
 from bot.store.tables import Base
+
+
+def render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """A revision must not depend on the code's own types, which change after it."""
+    return "sa.DateTime()" if kind == "type" and isinstance(item, UtcDateTime) else False
+
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     render_as_batch=True,
+    render_item=render,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -6,53 +6,17 @@ plain values only.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import date, datetime, time
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, MetaData, Text, TypeDecorator
-from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, ForeignKey, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """SQLite keeps no zone: store UTC without one, give it back with one."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(
-        self,
-        value: datetime | None,
-        dialect: Dialect,  # noqa: ARG002
-    ) -> datetime | None:
-        """Aware in, naive UTC to the database."""
-        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(
-        self,
-        value: Any | None,
-        dialect: Dialect,  # noqa: ARG002
-    ) -> datetime | None:
-        """Naive from the database, aware out."""
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class Base(DeclarativeBase):
-    """Names constraints so that migrations can refer to them."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON}  # noqa: RUF012
+from bot.store.base import Base as Base
 
 
 class Person(Base):
-    """Somebody who talks with the bot; `id` is Telegram's."""
+    """Somebody who talks with the bot, and their settings; `id` is Telegram's."""
 
     __tablename__ = "persons"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -60,6 +24,11 @@ class Person(Base):
     country: Mapped[str | None]
     retention_days: Mapped[int | None]
     created: Mapped[datetime]
+    timezone: Mapped[str | None]
+    streaming: Mapped[str] = mapped_column(default="draft", server_default="draft")
+    # Wall time; none is no check-in. `since` keeps a time set just now from firing for the past.
+    check_in_at: Mapped[time | None]
+    check_in_since: Mapped[datetime | None]
 
 
 class Consent(Base):
@@ -73,20 +42,28 @@ class Consent(Base):
 
 
 class Conversation(Base):
-    """One thread of talk; the newest of a chat is the open one."""
+    """One thread of talk; the newest of a chat is the open one.
+
+    `risk` is the level of risk held in it. `epoch` grows when it is restarted:
+    a reply that was begun in an earlier epoch is no longer wanted.
+    """
 
     __tablename__ = "conversations"
+    # An erased conversation's id must never become another person's.
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
     id: Mapped[int] = mapped_column(primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("persons.id", ondelete="CASCADE"), index=True)
     chat_id: Mapped[int] = mapped_column(BigInteger, index=True)
     risk: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime]
+    epoch: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class Message(Base):
     """One message of a conversation, with how the model's were made."""
 
     __tablename__ = "messages"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
     id: Mapped[int] = mapped_column(primary_key=True)
     conversation_id: Mapped[int] = mapped_column(
         ForeignKey("conversations.id", ondelete="CASCADE"), index=True
@@ -97,11 +74,15 @@ class Message(Base):
     created: Mapped[datetime] = mapped_column(index=True)
     model: Mapped[str | None]
     adapter: Mapped[str | None]
+    adapter_sha256: Mapped[str | None]
     prompt_tokens: Mapped[int | None]
     completion_tokens: Mapped[int | None]
     turns_left_out: Mapped[int | None]
+    queued_s: Mapped[float | None]
     first_token_s: Mapped[float | None]
     total_s: Mapped[float | None]
+    stopped: Mapped[bool] = mapped_column(default=False, server_default="0")
+    epoch: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class SafetyDecision(Base):
@@ -118,10 +99,65 @@ class SafetyDecision(Base):
 
 
 class InboxUpdate(Base):
-    """An update from Telegram, on disk before Telegram is told that it was received."""
+    """An update from Telegram, on disk before Telegram is told that it was received.
+
+    `state` is open, done (its body is emptied, its id stays so that it is not
+    taken twice) or quarantined (it failed; `error` names the exception).
+    """
 
     __tablename__ = "inbox"
     update_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     body: Mapped[dict[str, Any]]
     attempts: Mapped[int] = mapped_column(default=0)
+    created: Mapped[datetime]
+    chat_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    person_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    state: Mapped[str] = mapped_column(default="open", server_default="open", index=True)
+    error: Mapped[str | None]
+
+
+class OutboxPart(Base):
+    """One message on its way to a chat: new, placeholder, generated, sent.
+
+    A turn has one part for each message that its reply is split into.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (UniqueConstraint("turn", "part"), {"sqlite_autoincrement": True})
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn: Mapped[str]
+    part: Mapped[int]
+    conversation_id: Mapped[int] = mapped_column(
+        ForeignKey("conversations.id", ondelete="CASCADE"), index=True
+    )
+    chat_id: Mapped[int] = mapped_column(BigInteger)
+    epoch: Mapped[int]
+    state: Mapped[str] = mapped_column(index=True)
+    placeholder_id: Mapped[int | None] = mapped_column(BigInteger)
+    text: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime]
+
+
+class CheckIn(Base):
+    """A daily check-in, at most one for a person's local date."""
+
+    __tablename__ = "check_ins"
+    __table_args__ = (UniqueConstraint("person_id", "local_date"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("persons.id", ondelete="CASCADE"))
+    local_date: Mapped[date]
+    due: Mapped[datetime]
+    state: Mapped[str]
+    created: Mapped[datetime]
+
+
+class AdminAction(Base):
+    """What an admin did, without anyone's words. Ids are emptied when their person is erased."""
+
+    __tablename__ = "admin_audit"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    admin_id: Mapped[int | None] = mapped_column(BigInteger)
+    action: Mapped[str]
+    subject_id: Mapped[int | None] = mapped_column(BigInteger)
+    detail: Mapped[str]
     created: Mapped[datetime]

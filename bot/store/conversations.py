@@ -1,0 +1,75 @@
+"""Conversations: which one is open, the risk held in it, and its epoch.
+
+Knows nothing of what was said or of what a level of risk means.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Select, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from bot.store.part import Part
+from bot.store.tables import Conversation, Person
+
+
+class Superseded(Exception):
+    """The conversation was restarted or erased meanwhile: what was to be stored is not wanted."""
+
+
+class Conversations(Part):
+    """Threads of talk."""
+
+    async def conversation(
+        self, person_id: int, chat_id: int, *, new: bool = False
+    ) -> Conversation:
+        """The person's open conversation in this chat; `new` ends it and begins another."""
+        wanted = _open(person_id, chat_id)
+        if not new:
+            async with self._sessions.read() as session:
+                found = await session.scalar(wanted)
+            if found is not None:
+                return found
+        async with self._sessions.write() as session:
+            made = insert(Person).values(id=person_id, language="en", created=self._clock())
+            await session.execute(made.on_conflict_do_nothing())
+            found = await session.scalar(wanted)
+            if found is not None and new:
+                found.epoch += 1
+            if found is None or new:
+                found = Conversation(
+                    person_id=person_id, chat_id=chat_id, risk=0, epoch=0, created=self._clock()
+                )
+                session.add(found)
+            return found
+
+    async def set_risk(self, conversation_id: int, level: int) -> None:
+        """Hold a level of risk in a conversation."""
+        async with self._sessions.write() as session:
+            await session.execute(
+                update(Conversation).where(Conversation.id == conversation_id).values(risk=level)
+            )
+
+    async def epoch(self, conversation_id: int) -> int | None:
+        """The conversation's epoch now; None when it was erased."""
+        async with self._sessions.read() as session:
+            return await session.scalar(
+                select(Conversation.epoch).where(Conversation.id == conversation_id)
+            )
+
+    async def bump_epoch(self, conversation_id: int) -> int | None:
+        """What was begun before now is no longer wanted. Returns the new epoch."""
+        changed = (
+            update(Conversation)
+            .where(Conversation.id == conversation_id)
+            .values(epoch=Conversation.epoch + 1)
+            .returning(Conversation.epoch)
+        )
+        async with self._sessions.write() as session:
+            return await session.scalar(changed)
+
+
+def _open(person_id: int, chat_id: int) -> Select[Conversation]:
+    wanted = select(Conversation).where(
+        Conversation.chat_id == chat_id, Conversation.person_id == person_id
+    )
+    return wanted.order_by(Conversation.id.desc()).limit(1)

@@ -1,0 +1,145 @@
+"""What is known of a person, and how it ends: export, erasure, retention, housekeeping."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.store.part import Part, plain
+from bot.store.tables import (
+    AdminAction,
+    CheckIn,
+    Consent,
+    Conversation,
+    InboxUpdate,
+    Message,
+    OutboxPart,
+    Person,
+    SafetyDecision,
+)
+
+# Telegram repeats an update for at most a day.
+DONE_UPDATES = timedelta(days=2)
+QUARANTINED_UPDATES = timedelta(days=14)
+OUTBOX = timedelta(days=2)
+CHECK_INS = timedelta(days=60)
+
+
+class Erasure(Part):
+    """The end of rows."""
+
+    async def export(self, person_id: int) -> dict[str, Any]:
+        """Everything that is stored about a person."""
+        async with self._sessions.read() as session:
+            person = await session.get(Person, person_id)
+            talks = await session.scalars(
+                select(Conversation)
+                .where(Conversation.person_id == person_id)
+                .order_by(Conversation.id)
+            )
+            return {
+                "person": plain(person) if person else None,
+                "consents": await _rows(session, Consent, Consent.person_id == person_id),
+                "conversations": [
+                    plain(talk)
+                    | {
+                        "messages": await _rows(
+                            session, Message, Message.conversation_id == talk.id
+                        )
+                    }
+                    for talk in list(talks)
+                ],
+                "safety_decisions": await _rows(
+                    session, SafetyDecision, SafetyDecision.person_id == person_id
+                ),
+                "check_ins": await _rows(session, CheckIn, CheckIn.person_id == person_id),
+                "replies_under_way": await _rows(
+                    session, OutboxPart, OutboxPart.conversation_id.in_(_talks(person_id))
+                ),
+                "updates_not_finished": await _rows(session, InboxUpdate, _updates(person_id)),
+                "admin_actions": await _rows(session, AdminAction, _actions(person_id)),
+            }
+
+    async def forget(self, person_id: int) -> bool:
+        """Erase a person: rows, free pages and the write-ahead log.
+
+        False when a reader kept the log in use; housekeeping then ends it.
+        """
+        async with self._sessions.write() as session:
+            talks = _talks(person_id)
+            for table in (Message, OutboxPart):
+                await session.execute(delete(table).where(table.conversation_id.in_(talks)))
+            for owned in (Conversation, Consent, SafetyDecision, CheckIn):
+                await session.execute(delete(owned).where(owned.person_id == person_id))
+            blank: dict[str, Any] = {
+                "state": "done",
+                "body": {},
+                "chat_id": None,
+                "person_id": None,
+            }
+            await session.execute(update(InboxUpdate).where(_updates(person_id)).values(**blank))
+            for column in (AdminAction.admin_id, AdminAction.subject_id):
+                await session.execute(
+                    update(AdminAction).where(column == person_id).values({column: None})
+                )
+            await session.execute(delete(Person).where(Person.id == person_id))
+        # secure_delete empties freed cells; only a new file has no stale copy from a page split.
+        await self._sessions.vacuum()
+        return await self._sessions.checkpoint()
+
+    async def retain(self, default_days: int) -> int:
+        """Delete messages older than their person's setting; returns how many."""
+        now, gone = self._clock(), 0
+        chosen = func.min(func.coalesce(Person.retention_days, default_days), default_days)
+        async with self._sessions.write() as session:
+            for days in list(await session.scalars(select(chosen).distinct())):
+                talks = select(Conversation.id).join(Person).where(chosen == days)
+                old = (
+                    Message.conversation_id.in_(talks),
+                    Message.created < now - timedelta(days=days),
+                )
+                gone += await session.scalar(select(func.count(Message.id)).where(*old)) or 0
+                await session.execute(delete(Message).where(*old))
+        if gone:
+            await self._sessions.vacuum()
+        await self._sessions.checkpoint()
+        return gone
+
+    async def housekeeping(self) -> None:
+        """Delete rows that have served, and empty the write-ahead log."""
+        now = self._clock()
+        served: list[tuple[Any, ColumnElement[bool]]] = [
+            (InboxUpdate, _older("done", now - DONE_UPDATES)),
+            (InboxUpdate, _older("quarantined", now - QUARANTINED_UPDATES)),
+            (OutboxPart, OutboxPart.created < now - OUTBOX),
+            (CheckIn, CheckIn.created < now - CHECK_INS),
+        ]
+        async with self._sessions.write() as session:
+            for table, condition in served:
+                await session.execute(delete(table).where(condition))
+        await self._sessions.checkpoint()
+
+
+def _talks(person_id: int) -> Any:
+    return select(Conversation.id).where(Conversation.person_id == person_id)
+
+
+def _updates(person_id: int) -> ColumnElement[bool]:
+    # A private chat has its person's id.
+    return or_(InboxUpdate.person_id == person_id, InboxUpdate.chat_id == person_id)
+
+
+def _actions(person_id: int) -> ColumnElement[bool]:
+    return or_(AdminAction.admin_id == person_id, AdminAction.subject_id == person_id)
+
+
+def _older(state: str, than: datetime) -> ColumnElement[bool]:
+    return and_(InboxUpdate.state == state, InboxUpdate.created < than)
+
+
+async def _rows(session: AsyncSession, table: Any, wanted: Any) -> list[dict[str, Any]]:
+    key = table.__table__.primary_key.columns.values()[0]
+    return [plain(row) for row in await session.scalars(select(table).where(wanted).order_by(key))]

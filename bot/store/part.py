@@ -1,0 +1,29 @@
+"""What the store's parts share. Knows no table."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from typing import Any
+
+from bot.clock import Clock
+from bot.store.database import Sessions
+
+
+class Part:
+    """One theme of the store. No session is open when a method has returned."""
+
+    def __init__(self, sessions: Sessions, clock: Clock) -> None:
+        self._sessions, self._clock = sessions, clock
+
+
+def storable(value: str) -> str:
+    """Text that SQLite can hold: lone surrogates become question marks."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def plain(item: Any) -> dict[str, Any]:
+    """A row as values that JSON knows."""
+    values = {column.name: getattr(item, column.name) for column in item.__table__.columns}
+    return {
+        k: v.isoformat() if isinstance(v, date | datetime | time) else v for k, v in values.items()
+    }

@@ -1,0 +1,45 @@
+"""Persons, their settings and what they agreed to. Does not judge a setting's value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from bot.store.part import Part
+from bot.store.tables import Consent, Person
+
+
+class People(Part):
+    """Who talks with the bot."""
+
+    async def person(self, person_id: int, language: str = "en") -> Person:
+        """The person, made now if new."""
+        wanted = select(Person).where(Person.id == person_id)
+        async with self._sessions.read() as session:
+            known = await session.scalar(wanted)
+        if known is not None:
+            return known
+        async with self._sessions.write() as session:
+            made = insert(Person).values(id=person_id, language=language, created=self._clock())
+            await session.execute(made.on_conflict_do_nothing())
+            return (await session.scalars(wanted)).one()
+
+    async def set_person(self, person_id: int, **values: Any) -> None:
+        """Change settings of one person."""
+        async with self._sessions.write() as session:
+            await session.execute(update(Person).where(Person.id == person_id).values(**values))
+
+    async def consent(self, person_id: int, version: str) -> None:
+        """Record that the person agreed to this version of the text."""
+        async with self._sessions.write() as session:
+            session.add(Consent(person_id=person_id, text_version=version, given=self._clock()))
+
+    async def has_consented(self, person_id: int, version: str) -> bool:
+        """Whether the person agreed to this version."""
+        wanted = select(Consent.id).where(
+            Consent.person_id == person_id, Consent.text_version == version
+        )
+        async with self._sessions.read() as session:
+            return (await session.scalar(wanted.limit(1))) is not None
