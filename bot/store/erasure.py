@@ -86,9 +86,7 @@ class Erasure(Part):
                     update(AdminAction).where(column == person_id).values({column: None})
                 )
             await session.execute(delete(Person).where(Person.id == person_id))
-        # secure_delete empties freed cells; only a new file has no stale copy from a page split.
-        await self._sessions.vacuum()
-        return await self._sessions.checkpoint()
+        return await self.compact()
 
     async def retain(self, default_days: int) -> int:
         """Delete messages older than their person's setting; returns how many."""
@@ -103,10 +101,17 @@ class Erasure(Part):
                 )
                 gone += await session.scalar(select(func.count(Message.id)).where(*old)) or 0
                 await session.execute(delete(Message).where(*old))
-        if gone:
-            await self._sessions.vacuum()
         await self._sessions.checkpoint()
         return gone
+
+    async def compact(self) -> bool:
+        """Write the file anew, for no trace of what was deleted; False when a reader was in the way.
+
+        secure_delete empties freed cells, but a page that was split keeps a
+        stale copy now and then: seen, not feared.
+        """
+        await self._sessions.vacuum()
+        return await self._sessions.checkpoint()
 
     async def housekeeping(self) -> None:
         """Delete rows that have served, and empty the write-ahead log."""

@@ -7,7 +7,7 @@
     Outbox          open_turn, place, generated, sent, unsent
     Records         record_decision, record_action, actions
     CheckIns        people_to_check_in, claim_check_in, end_check_in
-    Erasure         export, forget, retain, housekeeping
+    Erasure         export, forget, retain, housekeeping, compact
 
 Knows tables and times; knows nothing of Telegram's objects, the model or what
 a level of risk means.
