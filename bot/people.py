@@ -29,7 +29,11 @@ ALSO = {
         ("UK", "UNITED KINGDOM", "GREAT BRITAIN", "ENGLAND", "SCOTLAND", "WALES"), "GB"
     ),
     **dict.fromkeys(("USA", "UNITED STATES OF AMERICA", "AMERICA"), "US"),
-    **{"TÜRKIYE": "TR", "CZECHIA": "CZ", "HOLLAND": "NL", "SOUTH KOREA": "KR", "EL": "GR"},
+    "TÜRKIYE": "TR",
+    "CZECHIA": "CZ",
+    "HOLLAND": "NL",
+    "SOUTH KOREA": "KR",
+    "EL": "GR",
 }
 
 

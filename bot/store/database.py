@@ -28,7 +28,9 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import NullPool
 
 BEGIN = "lanner_begin"
-CHECKPOINT_TRIES = 3
+BUSY_MS = 10_000
+# Writers stand in line behind a checkpoint, so it does not wait long for a reader.
+CHECKPOINT_TRIES, CHECKPOINT_BUSY_MS = 3, 500
 
 
 class StoreError(Exception):
@@ -61,10 +63,14 @@ class Sessions:
     async def checkpoint(self) -> bool:
         """Empty the write-ahead log; False when a reader was in the way all the time."""
         async with self._line, self._alone.connect() as connection:
-            for _ in range(CHECKPOINT_TRIES):
-                result = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-                if not result.one()[0]:
-                    return True
+            await connection.exec_driver_sql(f"PRAGMA busy_timeout={CHECKPOINT_BUSY_MS}")
+            try:
+                for _ in range(CHECKPOINT_TRIES):
+                    result = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                    if not result.one()[0]:
+                        return True
+            finally:
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}")
         return False
 
     async def vacuum(self) -> None:
@@ -122,7 +128,7 @@ def _engine(url: str, *pragmas: str, **options: Any) -> AsyncEngine:
         # Python's driver would begin late and by itself; `begin` below does it.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("busy_timeout=10000", "journal_mode=WAL", *pragmas):
+        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", *pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

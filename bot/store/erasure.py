@@ -105,7 +105,7 @@ class Erasure(Part):
         return gone
 
     async def compact(self) -> bool:
-        """Write the file anew, for no trace of what was deleted; False when a reader was in the way.
+        """Write the file anew, without what was deleted; False if a reader was in the way.
 
         secure_delete empties freed cells, but a page that was split keeps a
         stale copy now and then: seen, not feared.

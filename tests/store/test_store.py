@@ -1,59 +1,41 @@
-"""The store on a real SQLite file."""
+"""People, conversations and messages on a real SQLite file."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+import asyncio
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bot.settings import Settings, example
-from bot.store.database import StoreError, migrate, open_database
+from bot.store.conversations import Superseded
+from bot.store.part import storable
 from bot.store.store import Store
-from bot.store.tables import Base
-
-
-class Hands:
-    """A clock that a test turns."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 3, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Hands:
-    return Hands()
-
-
-@pytest.fixture
-async def store(tmp_path: Path, clock: Hands) -> AsyncIterator[Store]:
-    engine, sessions = await open_database(f"sqlite+aiosqlite:///{tmp_path}/lanner.db", tmp_path)
-    store = Store(engine, sessions, clock)
-    yield store
-    await store.close()
-
-
-async def talk(store: Store, person: int, *words: str) -> int:
-    await store.person(person)
-    conversation = await store.conversation(person, person)
-    for word in words:
-        await store.add_message(conversation.id, "user", word)
-    return conversation.id
+from tests.store.house import Hands, open_store, talk
 
 
 async def test_hostile_text_is_stored_and_comes_back(store: Store) -> None:
     words = ["a\0b", "\u202eevil", "\u200b" * 9, "😀", "x" * 100_000]
     number = await talk(store, 1, *words, "\ud800 lone")
     assert [m.text for m in await store.history(number)] == [*words, "? lone"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(exclude_categories=[])))
+def test_any_text_can_be_stored_and_only_lone_surrogates_change(text: str) -> None:
+    kept = storable(text)
+    assert kept.encode("utf-8").decode("utf-8") == kept
+    assert len(kept) == len(text)
+    assert all(
+        a == b or (a == "?" and "\ud800" <= b <= "\udfff") for a, b in zip(kept, text, strict=True)
+    )
+
+
+async def test_times_come_back_aware_and_in_utc(store: Store, clock: Hands) -> None:
+    (message,) = await store.history(await talk(store, 1, "hi"))
+    assert message.created == clock.now
+    assert message.created.tzinfo is not None
 
 
 async def test_a_new_conversation_hides_the_old_one_and_keeps_it(store: Store) -> None:
@@ -63,32 +45,60 @@ async def test_a_new_conversation_hides_the_old_one_and_keeps_it(store: Store) -
     assert len(await store.history(old)) == 1
 
 
-async def test_nothing_of_a_forgotten_person_is_left_in_any_byte(
-    store: Store, tmp_path: Path
-) -> None:
-    await talk(store, 1, "marker-7351 is my secret")
-    kept = await talk(store, 2, "somebody else")
+async def test_people_in_one_chat_have_conversations_of_their_own(store: Store) -> None:
+    one, two = await store.conversation(1, -100), await store.conversation(2, -100)
+    assert one.id != two.id
+
+
+async def test_messages_that_come_at_once_find_one_conversation(store: Store) -> None:
+    found = await asyncio.gather(*(store.conversation(1, 1) for _ in range(20)))
+    assert len({conversation.id for conversation in found}) == 1
+
+
+async def test_a_reply_begun_before_a_new_conversation_is_not_stored(store: Store) -> None:
+    old = await store.conversation(1, 1)
+    await store.conversation(1, 1, new=True)
+    with pytest.raises(Superseded):
+        await store.add_message(old.id, "assistant", "late", epoch=old.epoch)
+    assert await store.history(old.id) == []
+
+
+async def test_a_reply_begun_before_an_edit_is_not_stored(store: Store) -> None:
+    talked = await store.conversation(1, 1)
+    first = await store.add_message(talked.id, "user", "first", epoch=talked.epoch)
+    await store.add_message(talked.id, "assistant", "answer", epoch=talked.epoch)
+    await store.cut_from(talked.id, first)
+    with pytest.raises(Superseded):
+        await store.add_message(talked.id, "assistant", "late", epoch=talked.epoch)
+    assert await store.history(talked.id) == []
+
+
+async def test_a_reply_of_the_present_epoch_is_stored_with_it(store: Store) -> None:
+    talked = await store.conversation(1, 1)
+    epoch = await store.bump_epoch(talked.id)
+    await store.add_message(talked.id, "assistant", "now", epoch=epoch, stopped=True, queued_s=0.5)
+    (message,) = await store.history(talked.id)
+    assert (message.epoch, message.stopped, message.queued_s) == (epoch, True, 0.5)
+    assert await store.epoch(talked.id) == epoch == talked.epoch + 1
+
+
+async def test_a_late_reply_to_someone_erased_reaches_nobody(store: Store) -> None:
+    """SQLite gives a freed id again unless told otherwise."""
+    erased = await talk(store, 1, "secret")
     await store.forget(1)
-    left = b"".join(p.read_bytes() for p in tmp_path.iterdir())
-    assert b"marker-7351" not in left
-    assert len(await store.history(kept)) == 1
+    other = await talk(store, 2)
+    for epoch in (None, 0):
+        with pytest.raises(Superseded):
+            await store.add_message(erased, "assistant", "late", epoch=epoch)
+    assert await store.history(other) == []
+    assert await store.epoch(erased) is None
 
 
-async def test_retention_deletes_what_is_older_than_the_persons_setting(
-    store: Store, clock: Hands
-) -> None:
-    strict, lax = await talk(store, 1, "a"), await talk(store, 2, "b")
-    await store.set_person(1, retention_days=7)
-    clock.now += timedelta(days=8)
-    assert await store.retain(90) == 1
-    assert (await store.history(strict), len(await store.history(lax))) == ([], 1)
-
-
-async def test_an_update_received_twice_is_kept_once(store: Store) -> None:
-    await store.receive([{"update_id": 5}, {"update_id": 6}])
-    await store.receive([{"update_id": 5}])
-    await store.finish_update(6)
-    assert await store.open_updates() == [{"update_id": 5}]
+async def test_an_edit_cuts_its_own_conversation_alone(store: Store) -> None:
+    mine, other = await talk(store, 1, "a", "b", "c"), await talk(store, 2, "d")
+    await store.cut_from(mine, (await store.history(mine))[1].id)
+    assert [m.text for m in await store.history(mine)] == ["a"]
+    assert [m.text for m in await store.history(other)] == ["d"]
 
 
 async def test_consent_counts_only_for_the_version_that_was_read(store: Store) -> None:
@@ -96,46 +106,19 @@ async def test_consent_counts_only_for_the_version_that_was_read(store: Store) -
     await store.consent(1, "1")
     assert await store.has_consented(1, "1")
     assert not await store.has_consented(1, "2")
+    assert not await store.has_consented(2, "1")
 
 
-async def test_what_was_committed_survives_a_killed_process(tmp_path: Path) -> None:
-    code = (
-        "import asyncio, os, signal, sys\n"
-        "from datetime import UTC, datetime\n"
-        "from pathlib import Path\n"
-        "from bot.store.database import open_database\n"
-        "from bot.store.store import Store\n"
-        "async def main():\n"
-        "    folder = Path(sys.argv[1])\n"
-        "    opened = await open_database(f'sqlite+aiosqlite:///{folder}/lanner.db', folder)\n"
-        "    store = Store(*opened, lambda: datetime.now(UTC))\n"
-        "    await store.receive([{'update_id': 1}])\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "asyncio.run(main())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert done.returncode == -9
-    engine, sessions = await open_database(f"sqlite+aiosqlite:///{tmp_path}/lanner.db", tmp_path)
-    store = Store(engine, sessions, lambda: datetime.now(UTC))
-    assert await store.open_updates() == [{"update_id": 1}]
-    await store.close()
+async def test_risk_is_held_over_a_restart(store: Store, tmp_path: Path, clock: Hands) -> None:
+    talked = await store.conversation(1, 1)
+    await store.set_risk(talked.id, 3)
+    again = await open_store(tmp_path, clock)
+    assert (await again.conversation(1, 1)).risk == 3
+    await again.close()
 
 
-async def test_a_folder_that_cannot_be_used_gives_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="writable"):
-        await open_database("sqlite+aiosqlite:////nowhere/x.db", tmp_path / "file")
-
-
-def test_the_migrations_make_exactly_the_tables_that_the_code_declares() -> None:
-    engine = create_engine("sqlite://")
-    with engine.connect() as connection:
-        migrate(connection)
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-    engine.dispose()
-
-
-def test_the_example_file_names_every_option_and_is_current() -> None:
-    written = (Path(__file__).parents[2] / ".env.example").read_text("utf-8")
-    assert written == example()
-    assert all(name.upper() in written for name in Settings.model_fields)
+async def test_what_admins_did_is_kept_without_words(store: Store) -> None:
+    await store.record_action(9, "reload", "demo", subject_id=None)
+    await store.record_action(9, "ban", subject_id=1)
+    kept = [(a.admin_id, a.action, a.detail, a.subject_id) for a in await store.actions()]
+    assert kept == [(9, "reload", "demo", None), (9, "ban", "", 1)]

@@ -1,0 +1,50 @@
+"""What the store's tests share: a clock that they turn, and people who talk."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bot.store.store import Store
+
+
+class Hands:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def url_in(folder: Path) -> str:
+    return f"sqlite+aiosqlite:///{folder}/lanner.db"
+
+
+async def open_store(folder: Path, clock: Hands) -> Store:
+    return await Store.open(url_in(folder), folder, clock)
+
+
+async def talk(store: Store, person: int, *words: str) -> int:
+    conversation = await store.conversation(person, person)
+    for word in words:
+        await store.add_message(conversation.id, "user", word)
+    return conversation.id
+
+
+def update(number: int, person: int = 1, text: str = "hello") -> dict[str, Any]:
+    """As Telegram sends a private message."""
+    message = {
+        "message_id": number,
+        "chat": {"id": person, "type": "private"},
+        "from": {"id": person, "first_name": "Ada"},
+        "text": text,
+    }
+    return {"update_id": number, "message": message}
+
+
+def bytes_in(folder: Path) -> bytes:
+    """Every byte of every file under a folder."""
+    return b"".join(p.read_bytes() for p in folder.rglob("*") if p.is_file())

@@ -1,0 +1,187 @@
+"""Everything can be taken along, and nothing is left of who is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import inspect, text
+
+from bot.privacy import POLICY, Privacy
+from bot.store.store import Store
+from tests.store.house import Hands, bytes_in, talk, update
+
+MARKER = "marker-7351"
+
+
+@pytest.fixture
+def privacy(store: Store, clock: Hands) -> Privacy:
+    return Privacy(store, clock)
+
+
+async def live(store: Store, clock: Hands, person: int, marker: str) -> int:
+    """A life that leaves something in every table."""
+    await store.person(person)
+    await store.set_person(person, country="GB", timezone="Europe/London", check_in_at=time(9))
+    await store.consent(person, "1")
+    number = await talk(store, person, f"{marker} is my secret", "a\0b <script>alert(1)</script>")
+    await store.add_message(number, "assistant", f"I heard {marker}", model="demo")
+    await store.record_decision(person, 1, 0.5, ["en.rule"], "v1")
+    await store.open_turn(f"{person}", number, person, 0)
+    await store.generated(f"{person}", [f"reply {marker}", f"more {marker}"])
+    first = person % 1000
+    await store.receive([update(first, person, f"waiting {marker}")])
+    await store.receive([update(first + 1000, person, f"poison {marker}")])
+    await store.quarantine_update(first + 1000, "ValueError")
+    check_in = await store.claim_check_in(person, clock.now.date(), clock.now)
+    assert check_in is not None
+    await store.end_check_in(check_in, "sent")
+    await store.record_action(person, "ban", subject_id=person)
+    return number
+
+
+async def ids_left(store: Store, person: int) -> list[str]:
+    """Columns of any table in which the id still stands."""
+    async with store._sessions.read() as session:
+        connection = await session.connection()
+        tables: dict[str, list[str]] = await connection.run_sync(
+            lambda c: {t: [x["name"] for x in inspect(c).get_columns(t)]
+                       for t in inspect(c).get_table_names()}
+        )  # fmt: skip
+        found = []
+        for table, columns in tables.items():
+            for column in columns:
+                query = text(f'SELECT count(*) FROM "{table}" WHERE "{column}" = :id')  # noqa: S608
+                if await session.scalar(query, {"id": person}):
+                    found.append(f"{table}.{column}")
+        return found
+
+
+async def test_nothing_of_a_forgotten_person_is_left_in_any_byte(
+    store: Store, clock: Hands, privacy: Privacy, tmp_path: Path
+) -> None:
+    person = 90210417
+    await live(store, clock, person, MARKER)
+    kept = await live(store, clock, 2, "somebody else")
+    assert MARKER.encode() in bytes_in(tmp_path)
+    assert len(await ids_left(store, person)) > 5
+    assert await privacy.forget_me(person)
+    assert MARKER.encode() not in bytes_in(tmp_path)
+    assert await ids_left(store, person) == []
+    assert len(await store.history(kept)) == 3
+    assert (await store.has_consented(2, "1")) is True
+    assert await store.open_updates() == [update(2, 2, "waiting somebody else")]
+
+
+async def test_a_forgotten_update_that_telegram_repeats_is_not_stored_again(
+    store: Store, clock: Hands, privacy: Privacy
+) -> None:
+    await live(store, clock, 1, MARKER)
+    await privacy.forget_me(1)
+    assert await store.receive([update(1, 1, f"waiting {MARKER}")]) == []
+
+
+async def test_forgetting_works_while_others_write(
+    store: Store, clock: Hands, privacy: Privacy, tmp_path: Path
+) -> None:
+    await live(store, clock, 1, MARKER)
+    other = await talk(store, 2)
+    writers = [store.add_message(other, "user", f"words {n}") for n in range(40)]
+    done = await asyncio.gather(privacy.forget_me(1), *writers)
+    assert done[0] is True
+    assert len(await store.history(other)) == 40
+    assert MARKER.encode() not in bytes_in(tmp_path)
+
+
+async def test_a_reader_in_the_way_is_told_and_the_next_compaction_ends_it(
+    store: Store, clock: Hands, privacy: Privacy, tmp_path: Path
+) -> None:
+    await live(store, clock, 1, MARKER)
+    async with store._sessions.read() as session:
+        await session.scalar(text("SELECT count(*) FROM messages"))
+        assert await privacy.forget_me(1) is False
+    assert await store.compact() is True
+    assert MARKER.encode() not in bytes_in(tmp_path)
+
+
+async def test_forgetting_somebody_unknown_changes_nothing(privacy: Privacy) -> None:
+    assert await privacy.forget_me(404)
+
+
+async def test_the_export_holds_every_row_about_the_person_and_nobody_elses(
+    store: Store, clock: Hands, privacy: Privacy
+) -> None:
+    await live(store, clock, 1, MARKER)
+    await live(store, clock, 2, "somebody else")
+    data = json.loads((await privacy.export(1)).data)
+    assert "somebody else" not in json.dumps(data)
+    assert [m["text"] for m in data["conversations"][0]["messages"]] == [
+        f"{MARKER} is my secret",
+        "a\0b <script>alert(1)</script>",
+        f"I heard {MARKER}",
+    ]
+    assert data["person"]["country"] == "GB"
+    assert data["person"]["check_in_at"] == "09:00:00"
+    sizes = {name: len(rows) for name, rows in data.items() if isinstance(rows, list)}
+    assert sizes == {
+        "consents": 1,
+        "conversations": 1,
+        "safety_decisions": 1,
+        "check_ins": 1,
+        "replies_under_way": 2,
+        "updates_not_finished": 2,
+        "admin_actions": 1,
+    }
+
+
+class Reader(HTMLParser):
+    """Collects tags, addresses and text as a browser would find them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.addresses: list[Any] = []
+        self.words = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.addresses += [v for k, v in attrs if k in ("src", "href", "action", "onload")]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+async def test_the_page_can_be_read_without_a_network_and_runs_nothing(
+    store: Store, clock: Hands, privacy: Privacy
+) -> None:
+    number = await live(store, clock, 1, MARKER)
+    hostile = '"><img src=x onerror=alert(1)>\u202e</div></html><a href="javascript:x">'
+    await store.add_message(number, "user", hostile)
+    page = (await privacy.export(1)).page.decode("utf-8")
+    read = Reader(page)
+    assert not read.tags & {"script", "img", "a", "link", "iframe", "form"}
+    assert read.addresses == []
+    assert "default-src" in POLICY
+    assert POLICY.replace("'", "&#x27;") in page
+    for said in (MARKER, hostile, "<script>alert(1)</script>", "GB", "en.rule"):
+        assert said in read.words
+
+
+async def test_broken_characters_do_not_stop_an_export(store: Store, privacy: Privacy) -> None:
+    await store.person(1)
+    await store.receive([update(1, 1, "\ud800 lone")])
+    export = await privacy.export(1)
+    assert "lone" in export.data.decode("utf-8")
+    assert "lone" in export.page.decode("utf-8")
+
+
+async def test_somebody_unknown_gets_an_empty_export(privacy: Privacy) -> None:
+    export = await privacy.export(404)
+    assert json.loads(export.data)["person"] is None
+    assert "None." in export.page.decode()
