@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from telegram import Bot
 
@@ -23,6 +24,7 @@ from bot.safety.types import (
     OutputGuard,
     PersonContext,
 )
+from bot.store.conversations import Superseded
 from bot.store.store import Store
 from bot.store.tables import Conversation, Message
 from model.types import (
@@ -153,9 +155,13 @@ class ChatService:
         context: PersonContext,
     ) -> None:
         if outcome.keep and outcome.text.strip():
-            number = await self.store.add_message(
-                talk.id, "assistant", outcome.text, **_measures(outcome.done)
-            )
+            try:
+                number = await self.store.add_message(
+                    talk.id, "assistant", outcome.text, epoch=talk.epoch, **_measures(outcome.done)
+                )
+            except Superseded:
+                # The person erased or left this conversation while the model wrote.
+                return
             await self._send(delivery, number, outcome.text)
         else:
             await delivery.send(outcome.text if outcome.text.strip() else texts.BROKEN)
@@ -211,7 +217,7 @@ def _turns(messages: list[Message]) -> tuple[HistoryTurn, ...]:
     return tuple(HistoryTurn("user" if m.role == "user" else "assistant", m.text) for m in messages)
 
 
-def _measures(done: Done | None) -> dict[str, object]:
+def _measures(done: Done | None) -> dict[str, Any]:
     if done is None:
         return {}
     return {
