@@ -111,6 +111,7 @@ class ChatService:
         if last is None:
             return False
         await self.store.cut_from(talk.id, last.id + 1)
+        talk = await self.store.conversation(person_id, chat_id)  # the cut began a new epoch
         earlier = [m for m in history if m.id < last.id]
         await self._reply(bot, person_id, talk, earlier, last.text)
         return True
