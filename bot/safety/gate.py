@@ -1,107 +1,120 @@
-"""The gate that every message passes before a model may see it: rules and fixed text.
+"""The gate before the model: rules and policy, then fixed text.
 
-Interim: rules alone, English first. It decides and speaks without a model, a
-network or a database. What a level means is in docs/safety.md.
+Works with nothing but this package's data files; knows nothing of Telegram,
+the database or the model. Never keeps message text: what it remembers of
+earlier messages is their hash and the rules that they met.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections import OrderedDict
+from collections.abc import Callable
 
-from bot.safety.lines import help_lines
-from bot.safety.normalise import normalise
+from bot.safety.disguise import hidden_danger
+from bot.safety.guard import SentenceGuard
+from bot.safety.normalise import Sentence, normalise
+from bot.safety.policy import SAME_SENTENCE, WINDOW, judge_conversation, judge_sentence
+from bot.safety.replies import Replies
 from bot.safety.rules import Finding, RuleBook
 from bot.safety.types import Assessment, FixedReply, HistoryTurn, Level, PersonContext
 from bot.safety.words import Words
 
-VERSION = "2026-11-24"
-HIGH = (
-    "It sounds as if you may be in danger, or thinking about ending your life or hurting "
-    "yourself or someone. Thank you for saying it. Are you thinking about suicide right now?\n\n"
-    "I am a program and cannot keep you safe, but people can:\n{lines}\n\n"
-    "Is there someone near you, a friend, a neighbour, family, whom you could call or sit with "
-    "now? A doctor or counsellor can help with this too. You can go on writing to me."
-)
-IMMINENT = (
-    "This sounds like an emergency. Please call {emergency} now, or ask someone near you to "
-    "call. If you have taken something or have something with you that could hurt you, say so "
-    "when you call, and move away from it.\n\nAre you safe at this moment?\n\n"
-    "These people will talk with you right now:\n{lines}\n\n"
-    "Please do not stay alone: go to someone, or call someone you trust."
-)
-REFUSED = (
-    "I won't help with ways to hurt yourself or anyone else, whatever the reason for asking. "
-    "If this is about you: are you thinking about suicide or hurting yourself? "
-    "I would like you to talk to a person:\n{lines}\n\n"
-    "A doctor or counsellor, or someone you trust, can help as well."
-)
-CHECK_IN = (
-    "It sounds heavy right now. Are you safe? If it ever becomes too much, people are there:\n"
-    "{lines}"
-)
+_REMEMBERED = 512
 
 
 class RuleGate:
-    """Implements bot.safety.types.Gate; raises ValueError when a rule file is broken."""
+    """Implements `Gate`; one serves all people. Raises ValueError for a broken rule file.
 
-    def __init__(self) -> None:
+    `spoken` are the languages whose fixed texts an operator has had reviewed.
+    """
+
+    def __init__(
+        self,
+        timer: Callable[[], float] = time.perf_counter,
+        spoken: frozenset[str] = frozenset({"en"}),
+    ) -> None:
         self._book = RuleBook.load()
         self._words = Words(self._book.vocabulary())
+        self._replies = Replies.load(spoken)
+        self._timer = timer
+        self._seen: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
+
+    @property
+    def version(self) -> str:
+        """Versions of the rules and of the texts."""
+        return f"{self._book.version}/{self._replies.version}"
 
     def assess(
         self, text: str, history: tuple[HistoryTurn, ...] = (), held: Level = Level.NONE
     ) -> Assessment:
-        """Never raises on any text."""
-        began = time.perf_counter()
-        found = self._findings(text)
-        level, refuse = self._decide(found, history)
-        if held >= Level.IMMINENT and level < Level.IMMINENT and not says_safe(text):
-            level = held
+        """The finding for `text`; see `Gate.assess`."""
+        began = self._timer()
+        own = [turn.text for turn in history if turn.role == "user"][-WINDOW:]
+        earlier = [self._findings(words) for words in own]
+        verdict = judge_conversation(self._findings(text), earlier, held, safe=says_safe(text))
         return Assessment(
-            level=level,
-            score=level / 3,
-            rules=tuple(dict.fromkeys(f.id for f in found)),
-            refuse=refuse,
-            ms=(time.perf_counter() - began) * 1000,
-            version=self._book.version,
+            level=verdict.level,
+            score=verdict.score,
+            rules=verdict.rules,
+            refuse=verdict.refuse,
+            ms=round((self._timer() - began) * 1000, 3),
+            version=self.version,
         )
 
     def reply(self, assessment: Assessment, person: PersonContext) -> FixedReply:
-        """English until translations are reviewed; a wrong nuance here does harm."""
-        text = REFUSED
-        if assessment.level >= Level.HIGH:
-            text = IMMINENT if assessment.level is Level.IMMINENT else HIGH
-        return _filled(text, person)
+        """The fixed text for level 2, 3 or a refusal."""
+        return self._replies.crisis(assessment, person)
 
     def check_in(self, person: PersonContext) -> FixedReply:
-        """The line after a reply at level 1."""
-        return _filled(CHECK_IN, person)
+        """The gentle line that follows a model reply at level 1."""
+        return self._replies.check_in(person)
 
-    def _findings(self, text: str) -> list[Finding]:
+    def guard(self, person: PersonContext) -> SentenceGuard:
+        """A new guard for one reply to this person."""
+        return SentenceGuard(self._replies.guarded(person))
+
+    def _findings(self, text: str) -> tuple[Finding, ...]:
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        known = self._seen.get(key)
+        if known is not None:
+            self._seen.move_to_end(key)
+            return known
         plain = normalise(text, self._words)
-        return [f for sentence in plain.sentences for f in self._book.findings(sentence)]
+        findings = self._met(plain.sentences)
+        hidden = hidden_danger(text, plain.folded)
+        if hidden is not None:
+            findings.setdefault(hidden.id, hidden)
+        self._seen[key] = tuple(findings.values())
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return tuple(findings.values())
 
-    def _decide(
-        self, found: list[Finding], history: tuple[HistoryTurn, ...]
-    ) -> tuple[Level, str | None]:
-        level = max((f.level for f in found), default=0)
-        marks = {f.id for f in found if f.category == "marker"}
-        if level >= Level.HIGH and marks & {"marker.time", "marker.means", "marker.farewell"}:
-            level = Level.IMMINENT
-        if "marker.heights" in marks:
-            earlier = [f for t in history if t.role == "user" for f in self._findings(t.text)]
-            if any(f.id == "marker.distress" or f.level for f in [*found, *earlier]):
-                level = max(level, Level.HIGH)
-        refuse = next((f.refuse for f in found if f.refuse), None)
-        return Level(level), refuse
+    def _met(self, sentences: tuple[Sentence, ...]) -> dict[str, Finding]:
+        """The gravest finding of each rule; nothing is graver than imminent, so it ends there."""
+        findings: dict[str, Finding] = {}
+        settled: set[str] = set()
+        for sentence in sentences:
+            for finding in judge_sentence(tuple(self._book.findings(sentence, settled))):
+                if finding.level >= findings.get(finding.id, finding).level:
+                    findings[finding.id] = finding
+                if finding.level >= Level.IMMINENT:
+                    return findings
+            settled = set(findings) - SAME_SENTENCE
+        return findings
 
 
 def says_safe(text: str) -> bool:
-    """Whether a person at level 3 says plainly that they are safe now."""
-    plain = " ".join(text.lower().replace("’", "'").split()).strip(" .!")
-    return plain in {"i am safe", "i'm safe", "im safe", "i am safe now", "i'm safe now"}
+    """Whether a person at level 3 says plainly, and only, that they are safe now."""
+    plain = " ".join(text.casefold().replace("’", "'").split()).strip(" .!।")
+    return plain in _SAFE
 
 
-def _filled(text: str, person: PersonContext) -> FixedReply:
-    lines, emergency = help_lines(person.country, guessed=person.country_is_guess)
-    return FixedReply(text.format(lines=lines, emergency=emergency), VERSION)
+_SAFE = frozenset(
+    {
+        "i am safe", "i'm safe", "im safe", "i am safe now", "i'm safe now", "im safe now",
+        "ich bin in sicherheit", "je suis en sécurité", "estoy a salvo", "estou em segurança",
+        "मैं सुरक्षित हूँ", "मैं सुरक्षित हूं", "aku aman sekarang", "saya aman sekarang",
+    }
+)  # fmt: skip

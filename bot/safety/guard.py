@@ -1,57 +1,73 @@
-"""Sees the model's text before the person does: a sentence at a time.
+"""Reads the model's text before the person does and stops what must not be shown.
 
-Holds back the unfinished sentence, releases what passed. Knows words only;
-stopping the model is the caller's part.
+Holds back the unfinished sentence, so a phrase that is split across pieces is
+whole when it is checked. Knows nothing of the conversation.
 """
 
 from __future__ import annotations
 
 import re
 
+from bot.safety.guard_rules import broken_rule
 from bot.safety.types import GuardTripped
 
+_END = re.compile(r"[.!?…]+[\"'”’»)\]]*\s+(?=[^\s\d])|\n+(?=\S)|[。！？।]+")
 SORRY = (
     "I started to write something that I should not say, so I stopped. I am a program, "
     "not a doctor or therapist. Would you like to tell me more about how you feel?"
 )
-RULES = {
-    "human": r"\bi(?:'m| am) (?:a|an|not a program|only) ?(?:real |actual |fellow )?"
-    r"(?:human|person|man|woman)\b|\bi(?:'m| am) not (?:an? )?(?:ai|bot|program|machine)\b",
-    "therapist": r"\bi(?:'m| am) (?:a|an|your) (?:\w+ ){0,2}"
-    r"(?:therapist|psychologist|psychiatrist|doctor|counsell?or|nurse)\b",
-    "diagnosis": r"\byou (?:have|suffer from|are suffering from|clearly have) (?:\w+ ){0,3}"
-    r"(?:disorder|depression|bipolar|schizophrenia|ptsd|adhd|ocd|psychosis)\b",
-    "dose": r"\b\d+(?:[.,]\d+)? ?(?:mg|milligrams?|mcg|ml|pills|tablets)\b",
-    "number": r"(?<![\w.])\+?\(?\d[\d\s().-]{5,}\d\b|\b(?:call|text|dial)\s+(?:\w+\s+)?\d{3,}\b",
-    "encouragement": r"\b(?:you should|go ahead and|just) (?:kill|hurt|harm|cut|hang) yourself\b"
-    r"|\b(?:better off dead|world (?:is|would be) better (?:off )?without you)\b",
-}
-_FOUND = {name: re.compile(rule, re.IGNORECASE) for name, rule in RULES.items()}
-_END = re.compile(r"[.!?…]+[\"'”’)]*\s+|\n+")
+_CONTEXT = 240
+_TOO_LONG = 600
+_TAIL = 240
 
 
 class SentenceGuard:
-    """Implements bot.safety.types.OutputGuard; one for each reply."""
+    """Implements `OutputGuard`; one for each reply. `reply` replaces bad text."""
 
-    def __init__(self) -> None:
-        self._all, self._released = "", 0
+    def __init__(self, reply: str = SORRY) -> None:
+        self._reply = reply
+        self._held = ""
+        self._shown = ""
+        self._tripped: GuardTripped | None = None
 
     def feed(self, text: str) -> str:
-        """The whole sentences that passed; raises GuardTripped."""
-        self._all += text
-        end = max((m.end() for m in _END.finditer(self._all)), default=0)
+        """Whole sentences that passed; raises GuardTripped, and goes on raising it."""
+        self._stop_if_tripped()
+        self._held += text
+        end, seen = self._safe_end()
+        if end:
+            self._check(self._held[:seen])
         return self._release(end)
 
     def finish(self) -> str:
-        """The last sentence; raises GuardTripped."""
-        return self._release(len(self._all))
+        """The rest; raises GuardTripped."""
+        self._stop_if_tripped()
+        self._check(self._held)
+        return self._release(len(self._held))
+
+    def _safe_end(self) -> tuple[int, int]:
+        """Where the text that may be shown ends, and how far it must be checked.
+
+        A sentence is judged only when it is whole: half of "cut yourself off"
+        means something else.
+        """
+        end = max((match.end() for match in _END.finditer(self._held)), default=0)
+        if end or len(self._held) <= _TOO_LONG:
+            return end, end
+        return self._held.rfind(" ", 0, len(self._held) - _TAIL) + 1, len(self._held)
+
+    def _check(self, text: str) -> None:
+        rule = broken_rule(self._shown + text)
+        if rule is not None:
+            self._held = ""
+            self._tripped = GuardTripped(rule, self._reply)
+            raise self._tripped
 
     def _release(self, end: int) -> str:
-        # The text before stays in view: a rule may be met across two sentences.
-        seen = re.sub(r"[’`]", "'", self._all[max(0, self._released - 80) :])
-        for name, rule in _FOUND.items():
-            if rule.search(seen):
-                raise GuardTripped(name, SORRY)
-        piece = self._all[self._released : end]
-        self._released = max(self._released, end)
-        return piece
+        passed, self._held = self._held[:end], self._held[end:]
+        self._shown = (self._shown + passed)[-_CONTEXT:]
+        return passed
+
+    def _stop_if_tripped(self) -> None:
+        if self._tripped is not None:
+            raise GuardTripped(self._tripped.rule, self._reply)

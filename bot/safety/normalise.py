@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 from bot.safety.words import Words
 
-_INDIC_SIGNS_DROPPED = "\u0901\u0902\u093c"  # spelling varies: हूँ, हूं, क़
+# Signs that people leave out or write in two ways: हूँ, हूं, क़.
+UNWRITTEN = dict.fromkeys((0x0901, 0x0902, 0x093C))
 _BLANKS = "\u115f\u1160\u3164\uffa0\u2800\u17b4\u17b5"
 _SENTENCE = re.compile(r"[.!?;:\n\r…।。？！|]+(?=\s|$)|[\n\r…।。？！]+")
 _SPACED = re.compile(r"(?<![a-z0-9])(?:[a-z][^a-z0-9]{1,3}){3,}[a-z](?![a-z0-9])")
@@ -56,8 +57,9 @@ def normalise(text: str, words: Words) -> Plain:
     joined = _ILL.sub(r"\1 will", joined)
     joined = _APOSTROPHE.sub("", joined)
     seen: dict[str, Sentence] = {}
+    read: dict[str, list[str]] = {}
     for part in _SENTENCE.split(joined):
-        for sentence in _sentences(part, words):
+        for sentence in _sentences(part, words, read):
             seen.setdefault(sentence.text, sentence)
     return Plain(folded, tuple(seen.values()))
 
@@ -66,11 +68,16 @@ def fold(text: str, words: Words) -> str:
     """Lower case, Latin look-alikes to Latin, accents and invisible signs gone."""
     if text.isascii():
         return text.lower() if text.isprintable() else _no_controls(text).lower()
+    text = words.emoji_run.sub(r"\1", text)
     out: list[str] = []
     latin = False
     for char in unicodedata.normalize("NFKD", text.translate(words.dress)).casefold():
+        if " " <= char <= "~":
+            out.append(char)
+            latin = True
+            continue
         kind = unicodedata.category(char)
-        if kind in ("Cf", "Cs", "Cn") or char in _INDIC_SIGNS_DROPPED:
+        if kind in ("Cf", "Cs", "Cn") or ord(char) in UNWRITTEN:
             continue
         if kind in ("Mn", "Me", "Mc") and (latin or char < "\u0900" or char >= "\u1ab0"):
             continue
@@ -96,10 +103,13 @@ def _letters(text: str) -> str:
     return "".join(c for c in text if c.isalpha())
 
 
-def _sentences(part: str, words: Words) -> list[Sentence]:
+def _sentences(part: str, words: Words, read: dict[str, list[str]]) -> list[Sentence]:
+    """`read` remembers, for this message only, what each word turned out to be."""
     tokens: list[str] = []
     for raw in part.split():
-        tokens.extend(_WORD.findall(raw) if raw.isalpha() else _repaired(raw, words))
+        if raw not in read:
+            read[raw] = _WORD.findall(raw) if raw.isalpha() else _repaired(raw, words)
+        tokens.extend(read[raw])
     plain = words.canonical(tokens)
     if not plain:
         return []

@@ -8,24 +8,33 @@ findings mean together is decided in policy.py, not here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import yaml
 
 from bot.safety.files import data_text, rule_files
 from bot.safety.normalise import Sentence
+from bot.safety.phrases import anchor_words, compiled
 
-_GAP = re.compile(r" ?<(\d)> ?")
 _LITERAL = re.compile(r"[^\W\d_]{2,}", re.UNICODE)
 _NEGATION = re.compile(
-    r" (?:not|never|no longer|nobody|without|stopped|hardly|neither|nor|nicht|nie|kein|niemals|"
-    r"pas|jamais|nunca|jamas|nao|nahin|nahi|नहि|tidak|gak|nggak|ga|ngga|bukan)"
+    r" (?:not|never|no longer|without|stopped|hardly|neither|nor|quit|nicht|nie|niemals|kein|keine|"
+    r"pas|jamais|nunca|jamas|no|nao|nahin|nahi|tidak|gak|nggak|ga|ngga|bukan)"
     r"(?! (?:know|knew|sure|stop|joking|kidding|lying|help|tell|care|only|just|afraid|scared|bear|"
-    r"stand|take|handle|go|cope|do it|deal|see|live|wait|sleep|lie|joke|have|arret|mehr leben))"
-    r"(?: [^ ]+){0,4} $"
+    r"stand|take|handle|cope|deal|see|wait|sleep|lie|joke|okay|ok|fine|well|yet|going to lie|"
+    r"one|matter|point|reason|longer want to live|idea))"
+    r"((?: [^ ]+){0,4}) $"
 )
-_TURN = re.compile(r" (?:but|because|aber|mais|pero|mas|tapi|lekin|and now|although|however) ")
+# A new subject ends the reach of "not", but for "I do not think I want to ...".
+_NEW_SUBJECT = re.compile(r" (?:i|ich|je|yo|eu|aku|saya|main)(?= |$)")
+_REPORTED = re.compile(
+    r" (?:think|believe|feel|feel like|mean|say|saying|claim|glaube|creo|acho)(?: that)? i"
+)
+_TURN = re.compile(
+    r" (?:but|because|so|although|however|why|if|unless|and now|then|aber|weil|mais|parce|pero|"
+    r"porque|mas|tapi|karena|lekin) "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +73,33 @@ class Finding:
 class RuleBook:
     """All rules, in the order of the files."""
 
-    def __init__(self, rules: tuple[Rule, ...], past: re.Pattern[str], version: str) -> None:
+    def __init__(
+        self,
+        rules: tuple[Rule, ...],
+        past: re.Pattern[str],
+        present: re.Pattern[str],
+        version: str,
+    ) -> None:
         self.rules = rules
         self.version = version
         self._past = past
+        self._present = present
 
     @classmethod
     def load(cls) -> RuleBook:
         """Read every file under data/rules; raises ValueError naming a bad rule."""
         rules: list[Rule] = []
         past: list[str] = []
+        present: list[str] = []
         versions: list[str] = []
         for name in rule_files():
             page = yaml.safe_load(data_text(name))
             macros = {k: "(?:" + "|".join(v) + ")" for k, v in page.get("macros", {}).items()}
             rules.extend(_rule(entry, macros) for entry in page["rules"])
             past.extend(page.get("past", ()))
+            present.extend(page.get("present", ()))
             versions.append(f"{name.removeprefix('rules/').removesuffix('.yaml')}{page['version']}")
-        return cls(tuple(rules), _compiled(past, {}), "+".join(versions))
+        return cls(tuple(rules), compiled(past, {}), compiled(present, {}), "+".join(versions))
 
     def vocabulary(self) -> frozenset[str]:
         """Every word that stands in a phrase."""
@@ -89,11 +107,13 @@ class RuleBook:
             word for rule in self.rules for word in _LITERAL.findall(rule.found.pattern)
         )
 
-    def findings(self, sentence: Sentence) -> Iterator[Finding]:
-        """All rules that the sentence meets."""
-        past = bool(self._past.search(sentence.text))
+    def findings(
+        self, sentence: Sentence, known: Collection[str] = frozenset()
+    ) -> Iterator[Finding]:
+        """All rules that the sentence meets, less the ids in `known`."""
+        past = bool(self._past.search(sentence.text)) and not self._present.search(sentence.text)
         for rule in self.rules:
-            if rule.words and not rule.words & sentence.words:
+            if rule.id in known or (rule.words and not rule.words & sentence.words):
                 continue
             finding = _best(rule, sentence, past)
             if finding is not None:
@@ -116,12 +136,18 @@ def _best(rule: Rule, sentence: Sentence, past: bool) -> Finding | None:
 
 
 def _is_negated(sentence: Sentence, start: int) -> bool:
+    """Whether "not" and its kin reach the phrase that begins at `start`."""
     clause = max((b for b in sentence.breaks if b <= start), default=0)
     before = sentence.text[max(clause - 1, 0, start - 80) : start + 1]
-    for turn in _TURN.finditer(before):
-        before = before[turn.end() - 1 :]
-        break
-    return bool(_NEGATION.search(before))
+    turns = list(_TURN.finditer(before))
+    if turns and turns[-1][0] in (" why ", " if ", " unless "):
+        return False
+    if turns:
+        before = before[turns[-1].end() - 1 :]
+    found = _NEGATION.search(before)
+    if found is None:
+        return False
+    return not _NEW_SUBJECT.search(found[1]) or bool(_REPORTED.match(found[1]))
 
 
 def _rule(entry: dict[str, object], macros: dict[str, str]) -> Rule:
@@ -131,9 +157,9 @@ def _rule(entry: dict[str, object], macros: dict[str, str]) -> Rule:
         return Rule(
             id=str(entry["id"]),
             level=int(str(entry.get("level", 0))),
-            found=_compiled(_strings(entry["phrases"]), macros),
-            words=frozenset(_strings(entry.get("words", ()))),
-            unless=_compiled(_strings(unless), macros) if unless else None,
+            found=compiled(_strings(entry["phrases"]), macros),
+            words=anchor_words(_strings(entry["phrases"]), macros),
+            unless=compiled(_strings(unless), macros) if unless else None,
             negatable=bool(entry.get("negatable", False)),
             past=None if past is None else int(str(past)),
             refuse=None if entry.get("refuse") is None else str(entry["refuse"]),
@@ -146,14 +172,3 @@ def _strings(value: object) -> list[str]:
     if not isinstance(value, list | tuple):
         raise TypeError("a list of phrases is needed")
     return [str(item) for item in value]
-
-
-def _compiled(phrases: Iterable[str], macros: dict[str, str]) -> re.Pattern[str]:
-    parts = []
-    for phrase in phrases:
-        for name, words in macros.items():
-            phrase = phrase.replace("{" + name + "}", words)
-        if left := re.search(r"\{[A-Z]", phrase):
-            raise ValueError(f"unknown list in {phrase!r} at {left.start()}")
-        parts.append(_GAP.sub(lambda g: f"(?: [^ ]+){{0,{g[1]}}} ", phrase))
-    return re.compile(" (?:" + "|".join(parts) + ") ")

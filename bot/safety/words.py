@@ -30,8 +30,13 @@ class Words:
         tables = yaml.safe_load(data_text("words.yaml"))
         self._expand = {str(k): str(v).split() for k, v in tables["expand"].items()}
         self._hidden: list[str] = tables["hidden"]
+        self._by_length: dict[int, list[str]] = {}
+        for word in self._hidden:
+            self._by_length.setdefault(len(word), []).append(word)
         self._fuzzy = _misspellings(tables["fuzzy"])
         self.dress = _dress(tables["emoji"])
+        signs = "".join(tables["emoji"])
+        self.emoji_run = re.compile(f"([{signs}]{{8}})[{signs}]+")
         self._known = frozenset(vocabulary) | set(self._expand) | set(tables["fuzzy"])
         self._squeezed = {_RUN.sub(r"\1", word): word for word in sorted(self._known)}
         self._squeezed |= {_RUN.sub(r"\1", word): word for word in self._hidden}
@@ -76,21 +81,18 @@ class Words:
         if not any(c.isalpha() for c in body) and len(body) < 4:
             return None
         choices = [_LEET.get(c, c) for c in body]
-        for letters in itertools.islice(itertools.product(*choices), 16):
+        for letters in itertools.islice(itertools.product(*choices), 8):
             word = "".join(letters)
             if word in self._known or word in self._hidden:
                 return word
-            if self._squeezed.get(_RUN.sub(r"\1", word)) in self._hidden:
-                return self._squeezed[_RUN.sub(r"\1", word)]
-        return None
+        word = self._squeezed.get(_RUN.sub(r"\1", "".join(c[0] for c in choices)), "")
+        return word if word in self._hidden else None
 
     def _from_stars(self, body: str) -> str | None:
         if sum(c.isalpha() for c in body) < 2:
             return None
-        for word in self._hidden:
-            if len(word) == len(body) and all(
-                b == w or b in _HIDING for b, w in zip(body, word, strict=True)
-            ):
+        for word in self._by_length.get(len(body), ()):
+            if all(b == w or b in _HIDING for b, w in zip(body, word, strict=True)):
                 return word
         return None
 
@@ -120,29 +122,12 @@ def _rejoined(tokens: list[str]) -> list[str]:
 
 
 _SELF_COMPOUNDS = frozenset(
-    [
-        "esteem",
-        "worth",
-        "confidence",
-        "image",
-        "care",
-        "respect",
-        "doubt",
-        "control",
-        "harm",
-        "harming",
-        "discipline",
-        "hatred",
-        "love",
-        "loathing",
-        "talk",
-        "awareness",
-        "criticism",
-        "injury",
-        "improvement",
-        "employed",
-    ]
-)
+    {
+        "awareness", "care", "confidence", "control", "criticism", "discipline", "doubt",
+        "employed", "esteem", "harm", "harming", "hatred", "image", "improvement", "injury",
+        "loathing", "love", "respect", "talk", "worth",
+    }
+)  # fmt: skip
 
 
 def _misspellings(words: Iterable[str]) -> dict[str, str]:

@@ -1,0 +1,111 @@
+"""What findings mean together, over one message and over the conversation.
+
+Pure functions on findings and levels. Knows nothing of words or texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.safety.rules import Finding
+from bot.safety.types import Level
+
+WINDOW = 8  # earlier messages of the person that still count
+_OWN_INTENT = frozenset({"suicide.self", "suicide.die", "suicide.word"})
+SAME_SENTENCE = _OWN_INTENT | {"marker.time"}  # together they mean more than apart
+_DECAY = 3  # quiet messages until a concern is let go
+_SCORES = {0: 0.02, 1: 0.4, 2: 0.85, 3: 0.97}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The level, the rules that led to it, and whether a fixed refusal is due."""
+
+    level: Level
+    rules: tuple[str, ...]
+    refuse: str | None = None
+
+    @property
+    def score(self) -> float:
+        """0 to 1; for ranking and records, not a probability."""
+        extra = 0.01 * min(3, len(self.rules))
+        return round(min(0.99, _SCORES[int(self.level)] + extra), 3)
+
+
+def judge_sentence(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """One sentence: a time beside an own intent makes it imminent."""
+    own = any(f.id in _OWN_INTENT for f in findings)
+    if own and any(f.id == "marker.time" for f in findings):
+        return (*findings, Finding("suicide.soon", 3))
+    return tuple(findings)
+
+
+def judge_message(findings: Sequence[Finding]) -> Verdict:
+    """One message alone."""
+    ids = {f.id for f in findings}
+    level = max((f.level for f in findings), default=0)
+    reasons = [f.id for f in findings if f.level > 0]
+    if ids & _OWN_INTENT and ids & {"marker.means", "marker.farewell"}:
+        level = 3
+        reasons.append("policy.intent_with_plan")
+    passive = "suicide.passive" in ids
+    if passive and ids & {"marker.farewell", "marker.heights"}:
+        level = max(level, 2)
+        reasons.append("policy.passive_with_means_or_farewell")
+    if {"marker.heights", "marker.distress"} <= ids:
+        level = max(level, 2)
+        reasons.append("policy.means_after_distress")
+    refuse = next((f.refuse for f in findings if f.refuse), None)
+    return Verdict(Level(level), tuple(dict.fromkeys(reasons)), refuse)
+
+
+def judge_conversation(
+    now: Sequence[Finding], earlier: Sequence[Sequence[Finding]], held: Level, *, safe: bool = False
+) -> Verdict:
+    """The newest message in the light of the person's earlier ones, newest last.
+
+    `safe`: the message says, and only says, that the person is safe now.
+    """
+    verdict = judge_message(now)
+    before = [f for turn in earlier[-WINDOW:] for f in turn]
+    ids = {f.id for f in now}
+    level, rules = int(verdict.level), list(verdict.rules)
+    risen, why = _risen(level, ids, before, held)
+    level, held_why = _held(risen, held, earlier[-_DECAY:], safe=safe)
+    return Verdict(Level(level), tuple(dict.fromkeys([*rules, *why, *held_why])), verdict.refuse)
+
+
+def _risen(
+    level: int, ids: set[str], before: Sequence[Finding], held: Level
+) -> tuple[int, list[str]]:
+    """What earlier messages add to this one."""
+    why = []
+    troubled = held > 0 or any(f.level or f.id == "marker.distress" for f in before)
+    if "marker.heights" in ids and troubled and level < Level.HIGH:
+        level = 2
+        why.append("policy.means_after_distress")
+    if level == 1 and sum(f.level >= 1 for f in before) >= 2:
+        level = 2
+        why.append("policy.signs_add_up")
+    at_risk = any(f.level >= 2 and f.category == "suicide" for f in before)
+    if at_risk and ids & {"marker.farewell", "marker.means"}:
+        level = 3
+        why.append("policy.intent_with_plan")
+    return level, why
+
+
+def _held(
+    level: int, held: Level, lately: Sequence[Sequence[Finding]], *, safe: bool
+) -> tuple[int, list[str]]:
+    """The level never falls by more than one step a message.
+
+    Imminent is locked: only a person's own plain words that they are safe now
+    (or an operator, outside this module) open it.
+    """
+    if held is Level.IMMINENT and level < Level.IMMINENT:
+        return (1, ["policy.says_safe"]) if safe else (3, ["policy.locked"])
+    recent = any(f.level for turn in lately for f in turn)
+    if level == 0 and (held is Level.HIGH or (held is Level.CONCERN and recent)):
+        return 1, ["policy.decay"]
+    return level, []
