@@ -101,6 +101,7 @@ class Page:
             ],
             "pinned": chat.pinned,
             "blocked": chat.blocked,
+            "description": world.profile.get("description/", ""),
             "commands": world.menu(chat, me),
             "people": [c.name for c in world.chats.values() if not c.group][:50],
             "groups": [c.name for c in world.chats.values() if c.group][:50],
