@@ -46,7 +46,7 @@ export function formatted(text, entities, say = () => {}) {
   return words;
 }
 
-export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
 
 export function day(seconds) {
   const date = new Date(seconds * 1000), today = new Date();
