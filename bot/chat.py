@@ -29,7 +29,6 @@ from bot.store.tables import Conversation, Message, OutboxPart, Person
 from bot.writing import Outcome, Writer
 from model.types import Model, Request, Sampling, Turn
 
-
 Prepare = Callable[[Conversation, list[Message]], Awaitable[None]]
 
 

@@ -53,9 +53,10 @@ class Emergency:
             "The database cannot be used (%s): check the disk. Updates wait meanwhile.",
             type(error).__name__,
         )
-        await asyncio.gather(*(self._tell(bot, each) for each in updates), self._warn(bot))
+        await asyncio.gather(*(self.tell(bot, each) for each in updates), self._warn(bot))
 
-    async def _tell(self, bot: Bot, update: raw.Raw) -> None:
+    async def tell(self, bot: Bot, update: raw.Raw) -> None:
+        """The fixed reply to words of danger in private; once for each update."""
         turn = str(update.get("update_id"))
         if turn in self.told or not raw.is_private(update) or not self.is_danger(update):
             return

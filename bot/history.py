@@ -51,9 +51,7 @@ def further(talk: Conversation, history: list[Message]) -> Said | None:
 
 def spoken(messages: list[Message]) -> tuple[HistoryTurn, ...]:
     """Messages as turns."""
-    return tuple(
-        HistoryTurn("user" if m.role == "user" else "assistant", m.text) for m in messages
-    )
+    return tuple(HistoryTurn("user" if m.role == "user" else "assistant", m.text) for m in messages)
 
 
 def _up_to(talk: Conversation, history: list[Message], found: Message | None) -> Said | None:

@@ -84,10 +84,19 @@ class Inbox:
         if chat not in self._workers and not self._stopping:
             self._workers[chat] = asyncio.create_task(self._work(chat), name="chat")
 
+    def workers(self) -> list[asyncio.Task[None]]:
+        """The chats that have something to do."""
+        return list(self._workers.values())
+
+    async def quiet(self, most_s: float) -> None:
+        """Wait until no chat has anything to do, at most `most_s`."""
+        if tasks := self.workers():
+            await asyncio.wait(tasks, timeout=most_s)
+
     async def stop(self, grace_s: float = GRACE_S) -> None:
         """Let deliveries end, cancel the rest; what is cut off is taken up at the next start."""
         self._stopping = True
-        tasks = list(self._workers.values())
+        tasks = self.workers()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace_s)
             for task in late:

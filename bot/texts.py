@@ -64,8 +64,7 @@ NOT_TEXT = (
 )
 STICKER = "I cannot see stickers. Would you tell me in words?"
 STICKER_EMOJI = (
-    "I cannot see stickers, I only know that yours stands for {emoji}. "
-    "Would you tell me in words?"
+    "I cannot see stickers, I only know that yours stands for {emoji}. Would you tell me in words?"
 )
 ONLY_THE_WORDS = "I cannot take in {kind}, but I read what you wrote with it."
 KINDS = {

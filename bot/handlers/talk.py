@@ -38,9 +38,7 @@ async def retry(update: Update, context: Context) -> None:
     """The last reply again."""
     await toast(update)
     here = services(context)
-    if not await _consented(here, update) or not await here.chat.retry(
-        context.bot, asked(update)
-    ):
+    if not await _consented(here, update) or not await here.chat.retry(context.bot, asked(update)):
         await answer(update, texts.NOTHING_TO_RETRY)
 
 
@@ -48,9 +46,7 @@ async def go_on(update: Update, context: Context) -> None:
     """The last reply, continued."""
     await toast(update)
     here = services(context)
-    if not await _consented(here, update) or not await here.chat.go_on(
-        context.bot, asked(update)
-    ):
+    if not await _consented(here, update) or not await here.chat.go_on(context.bot, asked(update)):
         await answer(update, texts.NOTHING_TO_CONTINUE)
 
 
@@ -73,9 +69,7 @@ def meant_for(said: Message, context: Context) -> bool:
     return name in [mark.casefold() for mark in marks]
 
 
-async def _talk(
-    update: Update, context: Context, words: str, notice: str | None = None
-) -> None:
+async def _talk(update: Update, context: Context, words: str, notice: str | None = None) -> None:
     here, wish = services(context), asked(update, _unaddressed(words, context), notice)
     if here.chat.gate.assess(wish.text).model_may_answer:
         if not await _consented(here, update):
