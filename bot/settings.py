@@ -82,6 +82,13 @@ class Settings(BaseSettings):
     lanner_webhook_port: int = Field(
         default=8182, ge=1, le=65535, description="The port on which updates are awaited."
     )
+    lanner_dashboard_port: int = Field(
+        default=8182,
+        ge=0,
+        le=65535,
+        description="The port of the operator's dashboard, health and metrics on this machine; "
+        "0 takes any free port.",
+    )
     lanner_queue_capacity: int = Field(
         default=64, ge=1, description="Requests that may wait for a reply."
     )

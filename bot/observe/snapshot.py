@@ -21,15 +21,14 @@ SILENT_POLL_S = 90.0
 class Sources:
     """Where readings come from. `since_poll` gives seconds, None before the first poll.
 
-    `database` raises when the database cannot be read; `waiting_updates` counts
-    those that were received and are not finished.
+    `quarantined` asks the database and raises when that cannot be read; `safety`
+    is None while all of the safety gate works, else a sentence.
     """
 
     model: Callable[[], ModelStatus]
     since_poll: Callable[[], float | None]
-    database: Callable[[], Awaitable[None]]
-    waiting_updates: Callable[[], Awaitable[int]]
     quarantined: Callable[[], Awaitable[int]]
+    chats_under_way: Callable[[], int]
     safety: Callable[[], str | None] = lambda: None
 
 
@@ -56,7 +55,7 @@ async def snapshot(sources: Sources, metrics: Metrics) -> dict[str, Any]:
         "checks": [asdict(check) for check in held],
         "model": _model_readings(status),
         "since_poll_s": sources.since_poll(),
-        "waiting_updates": await sources.waiting_updates() if database else None,
+        "chats_under_way": sources.chats_under_way(),
         "quarantined": await sources.quarantined() if database else None,
         "latency_s": {n: asdict(p) for n, p in metrics.latencies.percentiles().items()},
         "counts": dict(sorted(metrics.counts.items())),
@@ -72,7 +71,7 @@ def _model(sources: Sources) -> Check:
 
 async def _database(sources: Sources) -> Check:
     try:
-        await sources.database()
+        await sources.quarantined()
     except Exception as error:
         # Whatever the driver raises, the operator needs one line; its text may hold values.
         name = type(error).__name__

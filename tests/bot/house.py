@@ -37,6 +37,7 @@ class House:
             _env_file=None,  # type: ignore[call-arg]
             telegram_bot_token=TOKEN,
             lanner_api_url=self.telegram.url,
+            lanner_dashboard_port=0,
             **given,
         )
         self.lanner = Lanner(settings, self.model, open_store=self.open_store)

@@ -21,16 +21,18 @@ async def main(file: str, scheme: str) -> None:
     """Serve made-up readings for a while and take the picture."""
     from playwright.async_api import async_playwright
 
+    from bot.observing import TurnReport
     from tests.observe.test_server import STATUS, Here
 
     here = Here()
     await here.server.start()
     for step in range(300):
-        here.metrics.took("reply", 2 + math.sin(step))
-        here.metrics.took("first_token", 0.1 + 0.05 * math.sin(step))
-        here.metrics.took("added", 0.01)
-        here.metrics.turn(("done", "done", "done", "stopped", "fixed")[step % 5], 40)
-        here.metrics.decision((0, 0, 0, 0, 1, 0, 2)[step % 7])
+        waves = 1 + 0.5 * math.sin(step)
+        here.metrics.turn_ended(TurnReport("model", 0.02 * waves, 0.1 * waves, 2 * waves, 40))
+        if step % 5 == 0:
+            here.metrics.turn_ended(TurnReport("fixed"))
+        here.metrics.decided((0, 0, 0, 0, 1, 0, 2)[step % 7])
+        here.metrics.received()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=FLAGS

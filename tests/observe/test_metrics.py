@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 
 from bot.observe.latency import Latencies
 from bot.observe.metrics import Metrics
+from bot.observing import TurnReport
 
 MARKER = "my secret sentence"
 
 
 def test_words_never_become_labels() -> None:
     metrics = Metrics()
-    metrics.update(MARKER)
-    metrics.turn(MARKER, 3)
-    metrics.trouble(MARKER)
-    metrics.took(MARKER, 1.0)
-    metrics.decision(99)
+    metrics.turn_ended(TurnReport(MARKER))  # type: ignore[arg-type]
+    metrics.happened(MARKER)  # type: ignore[arg-type]
+    metrics.decided(99)
     shown = metrics.text().decode() + repr(metrics.counts)
     assert MARKER not in shown
-    assert 'outcome="other"' in shown
+    assert 'end="other"' in shown
+    assert 'level="3"' in shown
 
 
 @given(st.lists(st.floats(0, 1e4, allow_nan=False), min_size=1, max_size=300))
@@ -46,5 +46,12 @@ def test_only_the_newest_measurements_count() -> None:
 @pytest.mark.parametrize("seconds", [-1.0, float("-inf")])
 def test_a_clock_that_runs_backwards_is_not_counted(seconds: float) -> None:
     metrics = Metrics()
-    metrics.took("reply", seconds)
+    metrics.turn_ended(TurnReport("model", seconds, seconds, seconds, 3))
     assert metrics.latencies.percentiles() == {}
+
+
+def test_a_turn_without_the_model_has_no_latency() -> None:
+    metrics = Metrics()
+    metrics.turn_ended(TurnReport("fixed"))
+    assert metrics.latencies.percentiles() == {}
+    assert metrics.counts == {"turns fixed": 1}

@@ -12,6 +12,7 @@ import pytest
 from bot.observe.metrics import Metrics
 from bot.observe.server import DashboardServer
 from bot.observe.snapshot import Sources
+from bot.observing import TurnReport
 from model.types import ModelStatus
 
 STATUS = ModelStatus(
@@ -30,15 +31,12 @@ class Here:
         self.metrics = Metrics()
         self.server = DashboardServer(
             0, self.metrics,
-            Sources(lambda: self.status, lambda: self.since, self._database,
-                    self._none, self._none),
+            Sources(lambda: self.status, lambda: self.since, self._database, lambda: 0),
         )  # fmt: skip
 
-    async def _database(self) -> None:
+    async def _database(self) -> int:
         if self.broken:
             raise OSError("secret in an error")
-
-    async def _none(self) -> int:
         return 0
 
 
@@ -79,10 +77,10 @@ async def test_each_trouble_makes_it_unready_and_is_named(here: Here, trouble: s
 
 
 async def test_prometheus_reads_counts_and_gauges(here: Here) -> None:
-    here.metrics.turn("done", 40)
-    here.metrics.decision(2)
+    here.metrics.turn_ended(TurnReport("model", 0.1, 0.2, 0.3, 40))
+    here.metrics.decided(2)
     text = (await get(here, "metrics")).text
-    assert 'lanner_turns_total{outcome="done"} 1.0' in text
+    assert 'lanner_turns_total{end="model"} 1.0' in text
     assert 'lanner_safety_decisions_total{level="2"} 1.0' in text
     assert "lanner_tokens_total 40.0" in text
     assert "lanner_tokens_per_second 12.5" in text

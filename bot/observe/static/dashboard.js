@@ -4,7 +4,7 @@ import { Chart } from "./chart.js";
 
 const EVERY_MS = 2000;
 const LEVELS = ["0 ordinary", "1 concern", "2 high", "3 imminent"];
-const NAMES = { added: "bot's own share", queued: "in the queue", first_token: "to first token", reply: "whole reply" };
+const NAMES = { queued: "in the queue", first_token: "to first token", reply: "whole reply" };
 const $ = (id) => document.getElementById(id);
 const charts = {
   tokens: new Chart($("chart-tokens"), 1),
@@ -78,10 +78,10 @@ function show(readings) {
   pairs($("trouble"), [
     ["last reached Telegram", span(readings.since_poll_s)],
     ["updates received", String(counts.updates || 0)],
-    ["updates under way", String(readings.waiting_updates ?? "–")],
+    ["chats under way", String(readings.chats_under_way)],
     ["put aside", String(readings.quarantined ?? "–"), readings.quarantined > 0],
     ["last error", model.last_error || "none", Boolean(model.last_error)],
-    ...counted(counts, "trouble ").map(([name, value]) => [name, String(value), true]),
+    ...counted(counts, "event ").map(([name, value]) => [name.replaceAll("_", " "), String(value), true]),
   ]);
 }
 
