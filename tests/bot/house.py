@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from bot.app import Lanner, OpenStore
 from bot.playground.chats import Chat
 from bot.playground.faults import Faults
@@ -47,7 +49,7 @@ class House:
         given = {"lanner_data_dir": self.folder, "lanner_admins": [ADMIN], **options}
         settings = Settings(
             _env_file=None,  # type: ignore[call-arg]
-            telegram_bot_token=TOKEN,
+            telegram_bot_token=SecretStr(TOKEN),
             lanner_api_url=self.telegram.url,
             **given,
         )
