@@ -154,6 +154,7 @@ class Lanner:
             self.playground = Playground(
                 DEMO_TOKEN, self.settings.lanner_playground_port,
                 lambda: {"text": banner(self.model, where)},
+                keep=self.settings.lanner_playground_dir,
             )  # fmt: skip
             await self.playground.start()
             server = self.playground.url

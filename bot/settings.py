@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     lanner_playground_port: int = Field(
         default=8181, ge=0, le=65535, description="The demo page's port on this machine."
     )
+    lanner_playground_dir: Path | None = Field(
+        default=None,
+        description="Where the demo page keeps its chats, as Telegram would, so that a restart "
+        "shows them; /forget_me does not reach it. By default they end with the program, and "
+        "`make run` keeps them in data/page.",
+    )
     lanner_api_url: str | None = Field(
         default=None,
         description="A Bot API server of your own instead of Telegram's: http://127.0.0.1:8081.",
