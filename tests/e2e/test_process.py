@@ -1,4 +1,4 @@
-"""The real program with the demo model, over HTTP: talk, danger, hostile text, death and rebirth."""
+"""The real program with the demo model, over HTTP: talk, danger, hostile text, death."""
 
 from __future__ import annotations
 
