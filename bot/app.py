@@ -26,6 +26,7 @@ from telegram.ext import (
 
 from bot import texts
 from bot.chat import ChatService
+from bot.clock import system_clock
 from bot.handlers import admin, people, talk
 from bot.handlers.context import Services
 from bot.inbox import Inbox, chat_of
@@ -35,7 +36,6 @@ from bot.safety.gate import RuleGate
 from bot.safety.guard import SentenceGuard
 from bot.safety.types import Level
 from bot.settings import Settings
-from bot.store.database import open_database
 from bot.store.store import Store
 from model.types import Model, ModelError, Sampling
 
@@ -56,8 +56,9 @@ class Lanner:
     async def start(self) -> None:
         """Open everything; the model loads while the bot already answers."""
         settings = self.settings
-        opened = await open_database(settings.database_url, settings.lanner_data_dir)
-        self.store = Store(*opened, lambda: datetime.now(UTC))
+        self.store = await Store.open(
+            settings.database_url, settings.lanner_data_dir, system_clock, settings.master_key
+        )
         self.application = await self._application()
         self.chat = ChatService(
             self.store, self.gate, SentenceGuard, self.model, self._sampling(),

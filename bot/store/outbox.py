@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.sealing.sealed import NOTHING
 from bot.store.conversations import Superseded
+from bot.store.keyring import Key
+from bot.store.opening import opened
 from bot.store.part import Part, storable
 from bot.store.tables import Conversation, OutboxPart
+from bot.store.upsert import new_rows
 
 
 class Outbox(Part):
@@ -36,12 +39,16 @@ class Outbox(Part):
                 "chat_id": chat_id,
                 "epoch": epoch,
                 "state": "new",
-                "text": "",
+                "sealed": NOTHING,
                 "created": self._clock(),
             }
-            await session.execute(insert(OutboxPart).on_conflict_do_nothing(), [row])
+            await session.execute(new_rows(session, OutboxPart), [row])
             wanted = select(OutboxPart).where(OutboxPart.turn == turn, OutboxPart.part == 0)
-            return (await session.scalars(wanted)).one()
+            part = (await session.scalars(wanted)).one()
+            if not opened([part], await self._key(session, part.conversation_id)):
+                # Damaged on disk: the reply is written again.
+                part.state, part.sealed = "placeholder" if part.placeholder_id else "new", NOTHING
+            return part
 
     async def place(self, part_id: int, placeholder_id: int) -> None:
         """A message of this id stands in the chat for the part."""
@@ -63,11 +70,15 @@ class Outbox(Part):
             first = await session.scalar(wanted.where(OutboxPart.part == 0))
             if first is None:
                 raise Superseded
-            await _require(session, first.conversation_id, first.epoch)
+            talk = await _require(session, first.conversation_id, first.epoch)
+            key = await self._keys.make_one(session, talk.person_id)
             if first.state in ("new", "placeholder"):
-                first.state, first.text = "generated", storable(texts[0])
-                session.add_all(_follower(first, at, text) for at, text in enumerate(texts[1:], 1))
-            return list(await session.scalars(wanted.order_by(OutboxPart.part)))
+                first.state = "generated"
+                first.sealed = key.seal(first.place, storable(texts[0]))
+                session.add_all(
+                    _follower(first, at, text, key) for at, text in enumerate(texts[1:], 1)
+                )
+            return opened(list(await session.scalars(wanted.order_by(OutboxPart.part))), key)
 
     async def sent(self, part_id: int) -> None:
         """The part's text reached the chat."""
@@ -75,30 +86,40 @@ class Outbox(Part):
             await session.execute(
                 update(OutboxPart)
                 .where(OutboxPart.id == part_id, OutboxPart.state == "generated")
-                .values(state="sent", text="")
+                .values(state="sent", sealed=NOTHING)
             )
 
     async def unsent(self) -> list[OutboxPart]:
         """What a crash left under way, oldest turn first."""
         wanted = select(OutboxPart).where(OutboxPart.state != "sent")
         async with self._sessions.read() as session:
-            return list(await session.scalars(wanted.order_by(OutboxPart.id)))
+            parts = list(await session.scalars(wanted.order_by(OutboxPart.id)))
+            keys = {p.conversation_id: await self._key(session, p.conversation_id) for p in parts}
+        return [p for p in parts if opened([p], keys[p.conversation_id])]
+
+    async def _key(self, session: AsyncSession, conversation_id: int) -> Key | None:
+        owner = select(Conversation.person_id).where(Conversation.id == conversation_id)
+        person_id = await session.scalar(owner)
+        return None if person_id is None else await self._keys.one(session, person_id)
 
 
-def _follower(first: OutboxPart, part: int, text: str) -> OutboxPart:
-    return OutboxPart(
+def _follower(first: OutboxPart, part: int, text: str, key: Key) -> OutboxPart:
+    made = OutboxPart(
         turn=first.turn,
         part=part,
         conversation_id=first.conversation_id,
         chat_id=first.chat_id,
         epoch=first.epoch,
         state="generated",
-        text=storable(text),
         created=first.created,
     )
+    made.sealed = key.seal(made.place, storable(text))
+    return made
 
 
-async def _require(session: AsyncSession, conversation_id: int, epoch: int) -> None:
-    wanted = select(Conversation.epoch).where(Conversation.id == conversation_id)
-    if await session.scalar(wanted) != epoch:
+async def _require(session: AsyncSession, conversation_id: int, epoch: int) -> Conversation:
+    wanted = select(Conversation).where(Conversation.id == conversation_id).with_for_update()
+    talk = await session.scalar(wanted)
+    if talk is None or talk.epoch != epoch:
         raise Superseded
+    return talk
