@@ -77,7 +77,8 @@ class House:
             await service.stop()
         await self.lanner.application.shutdown()
         await self.lanner.store.close()
-        self.lanner.lock.release()
+        if self.lanner.lock is not None:
+            self.lanner.lock.release()
 
     async def leave(self) -> None:
         await self.close()
