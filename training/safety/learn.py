@@ -10,12 +10,14 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from bot.safety.encoder import Tokens
 from bot.safety.reading import Reader
 from training.safety.augment import varied
 from training.safety.examples import CATEGORIES, Example
@@ -23,6 +25,9 @@ from training.safety.net import LEVELS, Net, Shape, batch, build
 
 log = logging.getLogger(__name__)
 NO_CATEGORY = -100  # cross entropy passes it over
+LONGEST = 72  # tokens of a message in one step of training
+PULL = (0.5, 1.0, 0.5)  # how much each level's loss counts; level 2 stops the model
+Row: TypeAlias = "tuple[Example, Tokens]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,9 @@ def learn(
     for epoch in range(recipe.epochs):
         net.train()
         total = 0.0
-        for chosen in _batches(examples, recipe.rows, random_):
-            loss = _loss(net, chosen, reader, random_, recipe.smoothing)
+        rows = [(e, _read(e, reader, random_)) for e in examples]
+        for chosen in _batches(rows, recipe.rows, random_):
+            loss = _loss(net, chosen, recipe.smoothing)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_([p for p in net.parameters() if p.requires_grad], 1.0)
@@ -99,36 +105,37 @@ def _groups(net: Net, recipe: Recipe) -> list[dict[str, object]]:
     return [{"params": body, "lr": recipe.rate}, {"params": head, "lr": recipe.head_rate}]
 
 
-def _batches(
-    examples: Sequence[Example], rows: int, random_: random.Random
-) -> list[list[Example]]:
+def _read(example: Example, reader: Reader, random_: random.Random) -> Tokens:
+    """One window of the message as other thumbs would have written it, cut to LONGEST."""
+    window = random_.choice(reader.windows(varied(example.text, random_), example.earlier))
+    if len(window.ids) - window.start <= LONGEST:
+        return window
+    return Tokens((*window.ids[: window.start + LONGEST - 1], window.ids[-1]), window.start)
+
+
+def _batches(rows: list[Row], size: int, random_: random.Random) -> list[list[Row]]:
     """Shuffled, then of like length together, so that little is padding."""
-    order = list(examples)
-    random_.shuffle(order)
-    pools = [order[i : i + rows * 16] for i in range(0, len(order), rows * 16)]
+    random_.shuffle(rows)
     found = []
-    for pool in pools:
-        pool.sort(key=lambda e: len(e.text) + sum(map(len, e.earlier[-3:])))
-        found += [pool[i : i + rows] for i in range(0, len(pool), rows)]
+    for at in range(0, len(rows), size * 16):
+        pool = sorted(rows[at : at + size * 16], key=lambda row: len(row[1].ids))
+        found += [pool[i : i + size] for i in range(0, len(pool), size)]
     random_.shuffle(found)
     return found
 
 
-def _loss(
-    net: Net, chosen: list[Example], reader: Reader, random_: random.Random, smoothing: float
-) -> Tensor:
-    rows = [random_.choice(reader.windows(varied(e.text, random_), e.earlier)) for e in chosen]
-    out = net(*batch(rows))
+def _loss(net: Net, rows: list[Row], smoothing: float) -> Tensor:
+    out = net(*batch([tokens for _, tokens in rows]))
+    chosen = [example for example, _ in rows]
     weight = torch.tensor([e.weight for e in chosen])
     targets = torch.tensor([[float(e.level > i) for i in range(LEVELS)] for e in chosen])
     targets = targets * (1 - 2 * smoothing) + smoothing
     levels = nn.functional.binary_cross_entropy_with_logits(
         out[:, :LEVELS], targets, reduction="none"
     )
-    scale = torch.tensor([0.5, 1.0, 0.5])
     kinds = torch.tensor(
         [NO_CATEGORY if e.category is None else CATEGORIES.index(e.category) for e in chosen]
     )
     category = nn.functional.cross_entropy(out[:, LEVELS:], kinds, reduction="none")
-    loss: Tensor = ((levels * scale).sum(1) * weight + 0.3 * category * weight).mean()
+    loss: Tensor = ((levels * torch.tensor(PULL)).sum(1) * weight + 0.3 * category * weight).mean()
     return loss

@@ -23,6 +23,7 @@ class Shape:
     """What the manifest must repeat to load the weights again."""
 
     rank: int = 8
+    first: int = 2  # layers below stay as published, which halves the work of a step
     scale: float = 2.0
     hidden: int = 128
     categories: int = 9
@@ -83,7 +84,7 @@ def build(folder: Path, shape: Shape, drop: float = 0.1) -> Net:
     encoder = BertModel.from_pretrained(folder, config=config, add_pooling_layer=False)
     for parameter in encoder.parameters():
         parameter.requires_grad = False
-    for module in list(encoder.encoder.modules()):
+    for module in list(encoder.encoder.layer[shape.first :].modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):
                 setattr(module, name, LowRank(child, shape, drop))
