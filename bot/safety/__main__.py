@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Iterable
 
-from bot.safety.gate import RuleGate
+from bot.safety.gate import SafetyGate
 from bot.safety.types import Assessment, HistoryTurn, Level
 
 
@@ -22,7 +22,7 @@ def main() -> int:
     check = commands.add_parser("check", help="assess messages read from stdin")
     check.add_argument("--conversation", action="store_true", help="each line is a list of turns")
     options = parser.parse_args()
-    gate = RuleGate()
+    gate = SafetyGate.open()
     for number, line in enumerate(sys.stdin, 1):
         if not line.strip():
             continue
@@ -37,13 +37,13 @@ def main() -> int:
     return 0
 
 
-def _message(gate: RuleGate, value: object) -> dict[str, object]:
+def _message(gate: SafetyGate, value: object) -> dict[str, object]:
     if not isinstance(value, str):
         raise TypeError
     return _row([gate.assess(value)])
 
 
-def _conversation(gate: RuleGate, value: object) -> dict[str, object]:
+def _conversation(gate: SafetyGate, value: object) -> dict[str, object]:
     if not isinstance(value, list):
         raise TypeError
     history: tuple[HistoryTurn, ...] = ()

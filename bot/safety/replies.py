@@ -6,7 +6,7 @@ data/crisis_lines.csv; nothing here is generated. Knows no message text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import yaml
 
@@ -14,7 +14,9 @@ from bot.safety.files import data_text
 from bot.safety.lines import DIRECTORY, CrisisLine, CrisisLines, describe
 from bot.safety.types import Assessment, FixedReply, Level, PersonContext
 
+NOBODY = "nobody yet"  # in replies.yaml: who has reviewed a language's texts
 _SHOWN = 2
+_DIVIDER = "— English —"
 _HEARD = (
     ("minor", "minor_abuse"),
     ("violence", "violence_home"),
@@ -30,8 +32,9 @@ _HEARD = (
 class Replies:
     """The texts by language, and the lines by country.
 
-    A language that is not in `spoken` is answered in English: a translation
-    that nobody has reviewed is there to be reviewed, not to be sent.
+    A translation that nobody has reviewed is followed by the English text: a
+    person in danger who reads no English must not be left without a word that
+    they can read. Languages in `unspoken` are answered in English alone.
     """
 
     def __init__(
@@ -39,19 +42,22 @@ class Replies:
         texts: Mapping[str, Mapping[str, str]],
         lines: CrisisLines,
         version: str,
-        spoken: frozenset[str] = frozenset({"en"}),
+        reviewed: frozenset[str] = frozenset(),
+        unspoken: frozenset[str] = frozenset(),
     ) -> None:
         self._texts = texts
         self._lines = lines
         self.version = version
-        self._spoken = spoken | {"en"}
+        self._spoken = (frozenset(texts) - unspoken) | {"en"}
+        self._reviewed = reviewed | {"en"}
 
     @classmethod
-    def load(cls, spoken: frozenset[str] = frozenset({"en"})) -> Replies:
+    def load(cls, unspoken: frozenset[str] = frozenset()) -> Replies:
         """Read the shipped texts and table."""
         page = yaml.safe_load(data_text("replies.yaml"))
         version = f"replies{page['version']}-{page['date']}"
-        return cls(page["languages"], CrisisLines.load(), version, spoken)
+        reviewed = frozenset(k for k, by in page["reviewed_by"].items() if by != NOBODY)
+        return cls(page["languages"], CrisisLines.load(), version, reviewed, unspoken)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -63,7 +69,23 @@ class Replies:
 
         At level 3 the emergency number stands first.
         """
-        texts = self._for(person.language)
+        return self._said(person, lambda texts: self._crisis(texts, assessment, person))
+
+    def check_in(self, person: PersonContext) -> FixedReply:
+        """For level 1, after the model's reply."""
+        return self._said(
+            person, lambda texts: f"{texts['check_in']}\n\n{self._numbers(texts, person)}"
+        )
+
+    def guarded(self, person: PersonContext) -> str:
+        """Shown in place of a model reply that must not be shown."""
+        return self._said(
+            person, lambda texts: f"{texts['guard']}\n\n{self._numbers(texts, person)}"
+        ).text
+
+    def _crisis(
+        self, texts: Mapping[str, str], assessment: Assessment, person: PersonContext
+    ) -> str:
         heard = texts[_heard(assessment)]
         parts = [heard]
         if assessment.level is Level.IMMINENT:
@@ -77,22 +99,18 @@ class Replies:
             parts.append(self._emergency(texts, person, "emergency"))
         parts.append(texts["people"])
         parts.append(texts["stay" if assessment.level is Level.IMMINENT else "program"])
-        return FixedReply("\n\n".join(parts), self.version)
+        return "\n\n".join(parts)
 
-    def check_in(self, person: PersonContext) -> FixedReply:
-        """For level 1, after the model's reply."""
-        texts = self._for(person.language)
-        text = f"{texts['check_in']}\n\n{self._numbers(texts, person)}"
+    def _said(
+        self, person: PersonContext, compose: Callable[[Mapping[str, str]], str]
+    ) -> FixedReply:
+        """In the person's language; in English too where nobody has reviewed that."""
+        short = person.language.lower().replace("_", "-").split("-")[0]
+        language = short if short in self._spoken else "en"
+        text = compose(self._texts[language])
+        if language not in self._reviewed:
+            text += f"\n\n{_DIVIDER}\n\n{compose(self._texts['en'])}"
         return FixedReply(text, self.version)
-
-    def guarded(self, person: PersonContext) -> str:
-        """Shown in place of a model reply that must not be shown."""
-        texts = self._for(person.language)
-        return f"{texts['guard']}\n\n{self._numbers(texts, person)}"
-
-    def _for(self, language: str) -> Mapping[str, str]:
-        short = language.lower().replace("_", "-").split("-")[0]
-        return self._texts[short if short in self._spoken and short in self._texts else "en"]
 
     def _numbers(self, texts: Mapping[str, str], person: PersonContext) -> str:
         country = self._lines.country(person.country)
@@ -124,8 +142,9 @@ def _best(lines: tuple[CrisisLine, ...], language: str) -> tuple[CrisisLine, ...
 
 
 def _heard(assessment: Assessment) -> str:
+    rules = [rule.removeprefix("classifier.").removeprefix("context.") for rule in assessment.rules]
     for start, key in _HEARD:
-        if any(rule.startswith(start) for rule in assessment.rules):
+        if any(rule.startswith(start) for rule in rules):
             return key
     return "suicide" if assessment.level >= Level.HIGH else "general"
 

@@ -69,6 +69,14 @@ class HistoryTurn:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the whole detector works; the sentence is for the operator."""
+
+    ok: bool
+    sentence: str
+
+
 class Gate(Protocol):
     """Decides before the model is asked anything."""
 

@@ -1,21 +1,22 @@
 """The training loop: examples in, a fitted network out.
 
-Knows nothing of thresholds or reports.
+Each message is read in a few variants by the frozen layers once; the epochs
+then go through the layers that learn. Knows nothing of thresholds or reports.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bot.safety.encoder import Tokens
 from bot.safety.reading import Reader
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 NO_CATEGORY = -100  # cross entropy passes it over
 LONGEST = 72  # tokens of a message in one step of training
 PULL = (0.5, 1.0, 0.5)  # how much each level's loss counts; level 2 stops the model
-Row: TypeAlias = "tuple[Example, Tokens]"
+_POOL = 16  # batches that are sorted by length together
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,22 @@ class Recipe:
 
     seed: int = 7
     epochs: int = 6
+    variants: int = 2
     rows: int = 32
-    rate: float = 1e-3
-    head_rate: float = 1e-3
+    rate: float = 1.5e-3
     decay: float = 0.01
     drop: float = 0.1
     smoothing: float = 0.02
     shape: Shape = Shape()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message as the frozen layers see it: `hidden` [tokens, width], half precision."""
+
+    example: Example
+    tokens: Tokens
+    hidden: Tensor
 
 
 def learn(
@@ -56,21 +66,18 @@ def learn(
     torch.manual_seed(recipe.seed)
     random_ = random.Random(recipe.seed)  # noqa: S311 - for shuffling
     net = build(folder, recipe.shape, recipe.drop)
-    steps = recipe.epochs * -(-len(examples) // recipe.rows)
-    optimiser = torch.optim.AdamW(_groups(net, recipe), weight_decay=recipe.decay)
-    rates = [group["lr"] for group in optimiser.param_groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=rates, total_steps=steps, pct_start=0.1
-    )
+    read = [_read(net, examples, reader, random_) for _ in range(recipe.variants)]
+    log.info("read %d messages in %d variants", len(examples), recipe.variants)
+    optimiser, schedule = _optimiser(net, recipe, recipe.epochs * -(-len(examples) // recipe.rows))
     for epoch in range(recipe.epochs):
         net.train()
+        rows = [random_.choice(variants) for variants in zip(*read, strict=True)]
         total = 0.0
-        rows = [(e, _read(e, reader, random_)) for e in examples]
         for chosen in _batches(rows, recipe.rows, random_):
             loss = _loss(net, chosen, recipe.smoothing)
             optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_([p for p in net.parameters() if p.requires_grad], 1.0)
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
             schedule.step()
             total += loss.item() * len(chosen)
@@ -81,61 +88,80 @@ def learn(
 
 
 def logits(
-    net: Net, examples: Sequence[Example], reader: Reader, rows: int = 64
+    net: Net, examples: Sequence[Example], reader: Reader, rows: int = 32
 ) -> npt.NDArray[np.float32]:
-    """[examples, LEVELS + categories]: the largest level logits over each text's windows."""
+    """[examples, LEVELS + categories]: those of each text's gravest window."""
     windows = [reader.windows(e.text, e.earlier) for e in examples]
-    flat = [(i, w) for i, own in enumerate(windows) for w in own]
+    flat = [(i, window) for i, own in enumerate(windows) for window in own]
     flat.sort(key=lambda pair: len(pair[1].ids))
     best: dict[int, npt.NDArray[np.float32]] = {}
     with torch.inference_mode():
         for at in range(0, len(flat), rows):
             part = flat[at : at + rows]
-            out = net(*batch([w for _, w in part])).numpy()
+            out = net(*batch([window for _, window in part])).numpy()
             for (i, _), row in zip(part, out, strict=True):
                 if i not in best or row[1] > best[i][1]:
                     best[i] = row
     return np.stack([best[i] for i in range(len(examples))])
 
 
-def _groups(net: Net, recipe: Recipe) -> list[dict[str, object]]:
-    head = [*net.first.parameters(), *net.second.parameters()]
-    known = {id(p) for p in head}
-    body = [p for p in net.parameters() if p.requires_grad and id(p) not in known]
-    return [{"params": body, "lr": recipe.rate}, {"params": head, "lr": recipe.head_rate}]
+def _optimiser(
+    net: Net, recipe: Recipe, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=recipe.rate, total_steps=steps + recipe.epochs, pct_start=0.1
+    )
+    return optimiser, schedule
 
 
-def _read(example: Example, reader: Reader, random_: random.Random) -> Tokens:
-    """One window of the message as other thumbs would have written it, cut to LONGEST."""
+def _read(
+    net: Net, examples: Sequence[Example], reader: Reader, random_: random.Random
+) -> list[Row]:
+    """Each message, as other thumbs would have written it, through the frozen layers."""
+    net.eval()
+    windows = [_window(e, reader, random_) for e in examples]
+    order = sorted(range(len(windows)), key=lambda i: len(windows[i].ids))
+    hidden: dict[int, Tensor] = {}
+    for at in range(0, len(order), 32):
+        part = order[at : at + 32]
+        out = net.lower(*batch([windows[i] for i in part])).half()
+        for row, i in enumerate(part):
+            hidden[i] = out[row, : len(windows[i].ids)].clone()
+    return [Row(e, w, hidden[i]) for i, (e, w) in enumerate(zip(examples, windows, strict=True))]
+
+
+def _window(example: Example, reader: Reader, random_: random.Random) -> Tokens:
+    """One window of the message, cut to LONGEST."""
     window = random_.choice(reader.windows(varied(example.text, random_), example.earlier))
     if len(window.ids) - window.start <= LONGEST:
         return window
     return Tokens((*window.ids[: window.start + LONGEST - 1], window.ids[-1]), window.start)
 
 
-def _batches(rows: list[Row], size: int, random_: random.Random) -> list[list[Row]]:
+def _batches(rows: list[Row], size: int, random_: random.Random) -> Iterable[list[Row]]:
     """Shuffled, then of like length together, so that little is padding."""
     random_.shuffle(rows)
     found = []
-    for at in range(0, len(rows), size * 16):
-        pool = sorted(rows[at : at + size * 16], key=lambda row: len(row[1].ids))
+    for at in range(0, len(rows), size * _POOL):
+        pool = sorted(rows[at : at + size * _POOL], key=lambda row: len(row.tokens.ids))
         found += [pool[i : i + size] for i in range(0, len(pool), size)]
     random_.shuffle(found)
     return found
 
 
 def _loss(net: Net, rows: list[Row], smoothing: float) -> Tensor:
-    out = net(*batch([tokens for _, tokens in rows]))
-    chosen = [example for example, _ in rows]
+    ids, own = batch([row.tokens for row in rows])
+    hidden = nn.utils.rnn.pad_sequence([row.hidden.float() for row in rows], batch_first=True)
+    out = net.upper(hidden, ids != 0, own)
+    chosen = [row.example for row in rows]
     weight = torch.tensor([e.weight for e in chosen])
     targets = torch.tensor([[float(e.level > i) for i in range(LEVELS)] for e in chosen])
     targets = targets * (1 - 2 * smoothing) + smoothing
-    levels = nn.functional.binary_cross_entropy_with_logits(
-        out[:, :LEVELS], targets, reduction="none"
-    )
+    levels = functional.binary_cross_entropy_with_logits(out[:, :LEVELS], targets, reduction="none")
     kinds = torch.tensor(
         [NO_CATEGORY if e.category is None else CATEGORIES.index(e.category) for e in chosen]
     )
-    category = nn.functional.cross_entropy(out[:, LEVELS:], kinds, reduction="none")
+    category = functional.cross_entropy(out[:, LEVELS:], kinds, reduction="none")
     loss: Tensor = ((levels * torch.tensor(PULL)).sum(1) * weight + 0.3 * category * weight).mean()
     return loss
