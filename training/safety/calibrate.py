@@ -77,3 +77,13 @@ def spread(
     generator = np.random.default_rng(seed)
     values = [measure(generator.integers(0, count, count)) for _ in range(draws)]
     return float(np.nanpercentile(values, 2.5)), float(np.nanpercentile(values, 97.5))
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion."""
+    if of == 0:
+        return 0.0, 1.0
+    z, p = 1.959964, hits / of
+    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * (p * (1 - p) / of + z * z / (4 * of * of)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
