@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.store.part import Part
@@ -55,6 +55,15 @@ class Inbox(Part):
         async with self._sessions.write() as session:
             return await session.scalar(counted) or 0
 
+    async def park_update(self, update_id: int) -> None:
+        """The attempt was ended by a stop, not by the update: it does not count."""
+        async with self._sessions.write() as session:
+            await session.execute(
+                update(InboxUpdate)
+                .where(InboxUpdate.update_id == update_id, InboxUpdate.attempts > 0)
+                .values(attempts=InboxUpdate.attempts - 1)
+            )
+
     async def finish_update(self, update_id: int) -> None:
         """The update's turn is over: forget what it said, remember that it came.
 
@@ -71,6 +80,12 @@ class Inbox(Part):
         wanted = select(InboxUpdate).where(InboxUpdate.state == "quarantined")
         async with self._sessions.read() as session:
             return list(await session.scalars(wanted.order_by(InboxUpdate.update_id)))
+
+    async def quarantined_count(self) -> int:
+        """How many updates were put aside."""
+        wanted = select(func.count(InboxUpdate.update_id)).where(InboxUpdate.state == "quarantined")
+        async with self._sessions.read() as session:
+            return await session.scalar(wanted) or 0
 
     async def _end(self, update_id: int, **values: Any) -> None:
         ended = update(InboxUpdate).where(

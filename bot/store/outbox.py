@@ -10,6 +10,7 @@ harm; sending a message may not. Knows nothing of how that is done.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.store.conversations import Superseded
 from bot.store.part import Part, storable
-from bot.store.tables import Conversation, OutboxPart
+from bot.store.tables import Conversation, Message, OutboxPart
 
 
 class Outbox(Part):
@@ -52,10 +53,13 @@ class Outbox(Part):
             )
             await session.execute(mine.where(OutboxPart.state == "new").values(state="placeholder"))
 
-    async def generated(self, turn: str, texts: Sequence[str]) -> list[OutboxPart]:
+    async def generated(
+        self, turn: str, texts: Sequence[str], words: str | None = None, **made: Any
+    ) -> list[OutboxPart]:
         """Store the reply's text, one part for each message; returns the parts in order.
 
-        Repeating it changes nothing. Raises Superseded when the conversation
+        `words` joins the conversation's history in the same transaction, with
+        how it was `made`. Repeating it changes nothing. Raises Superseded when the conversation
         was restarted or erased since the turn began.
         """
         async with self._sessions.write() as session:
@@ -67,7 +71,20 @@ class Outbox(Part):
             if first.state in ("new", "placeholder"):
                 first.state, first.text = "generated", storable(texts[0])
                 session.add_all(_follower(first, at, text) for at, text in enumerate(texts[1:], 1))
+                if words is not None:
+                    session.add(self._said(first, words, made))
             return list(await session.scalars(wanted.order_by(OutboxPart.part)))
+
+    def _said(self, first: OutboxPart, words: str, made: dict[str, Any]) -> Message:
+        return Message(
+            conversation_id=first.conversation_id,
+            role="assistant",
+            text=storable(words),
+            telegram_id=first.placeholder_id,
+            created=self._clock(),
+            epoch=first.epoch,
+            **made,
+        )
 
     async def sent(self, part_id: int) -> None:
         """The part's text reached the chat."""
@@ -77,6 +94,20 @@ class Outbox(Part):
                 .where(OutboxPart.id == part_id, OutboxPart.state == "generated")
                 .values(state="sent", text="")
             )
+
+    async def turn_parts(self, turn: str) -> list[OutboxPart]:
+        """The parts of a turn that was begun, in order; none when it was not."""
+        wanted = select(OutboxPart).where(OutboxPart.turn == turn).order_by(OutboxPart.part)
+        async with self._sessions.read() as session:
+            return list(await session.scalars(wanted))
+
+    async def is_placeholder(self, chat_id: int, message_id: int) -> bool:
+        """Whether a turn knows this message: what no turn knows was left by a lost answer."""
+        wanted = select(OutboxPart.id).where(
+            OutboxPart.chat_id == chat_id, OutboxPart.placeholder_id == message_id
+        )
+        async with self._sessions.read() as session:
+            return (await session.scalar(wanted.limit(1))) is not None
 
     async def unsent(self) -> list[OutboxPart]:
         """What a crash left under way, oldest turn first."""

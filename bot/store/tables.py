@@ -42,7 +42,7 @@ class Consent(Base):
 
 
 class Conversation(Base):
-    """One thread of talk; the newest of a chat is the open one.
+    """One thread of talk; the one that a person opened last in a chat is the open one.
 
     `risk` is the level of risk held in it. `epoch` grows when it is restarted:
     a reply that was begun in an earlier epoch is no longer wanted.
@@ -57,6 +57,8 @@ class Conversation(Base):
     risk: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime]
     epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+    opened: Mapped[datetime]
+    title: Mapped[str | None] = mapped_column(Text)
 
 
 class Message(Base):

@@ -45,6 +45,10 @@ ROWS: dict[str, list[str]] = {
         "VALUES (7, '2026-03-01', NOW, 'sent', NOW)",
         "INSERT INTO admin_audit (admin_id, action, detail, created) VALUES (9, 'reload', '', NOW)",
     ],
+    "0003": [
+        "INSERT INTO conversations (person_id, chat_id, risk, created, opened, title) "
+        "VALUES (7, 9, 0, NOW, NOW, 'named')",
+    ],
 }
 
 
