@@ -42,9 +42,9 @@ def judged(gate: SafetyGate, turns: Sequence[HistoryTurn]) -> list[Assessment]:
 
 
 def row(found: Iterable[Assessment]) -> dict[str, object]:
-    """The gravest turn; `first_turn` is the first (from 1) kept from the model."""
+    """The gravest turn; `first_turn` is the first (from 1) that is one."""
     turns = list(found)
-    stopped = [i for i, a in enumerate(turns, 1) if not a.model_may_answer]
+    stopped = [i for i, a in enumerate(turns, 1) if a.crisis]
     return {
         "crisis": bool(stopped),
         "level": int(max((a.level for a in turns), default=Level.NONE)),

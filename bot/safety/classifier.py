@@ -165,7 +165,10 @@ def _loaded(words: Words) -> Classifier:
             "on, so the rules work alone. Install the version in constraints.txt."
         )
     head = [
-        (change[f"head.{part}.weight"].astype(np.float32), change[f"head.{part}.bias"].astype(np.float32))
+        (
+            change[f"head.{part}.weight"].astype(np.float32),
+            change[f"head.{part}.bias"].astype(np.float32),
+        )
         for part in ("first", "second")
     ]
     encoder = Encoder(encoder_weights(folder, change, manifest.scale))

@@ -85,8 +85,8 @@ class _Layer:
     def __call__(self, hidden: Array, mask: Array) -> Array:
         rows, length, width = hidden.shape
         qkv = hidden.reshape(-1, width) @ self._qkv + self._qkv_bias
-        query, key, value = (
-            qkv.reshape(rows, length, 3, HEADS, width // HEADS).transpose(2, 0, 3, 1, 4)
+        query, key, value = qkv.reshape(rows, length, 3, HEADS, width // HEADS).transpose(
+            2, 0, 3, 1, 4
         )
         scores = query @ key.swapaxes(-1, -2) * np.float32((width // HEADS) ** -0.5) + mask
         scores = np.exp(scores - scores.max(-1, keepdims=True))

@@ -14,13 +14,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from bot.safety.age import says_minor
 from bot.safety.classifier import Classifier, ClassifierMissing
 from bot.safety.disguise import hidden_danger
 from bot.safety.guard import SentenceGuard
 from bot.safety.meaning import Meaning
 from bot.safety.normalise import Sentence, normalise
 from bot.safety.policy import SAME_SENTENCE, WINDOW, judge_conversation, judge_sentence
-from bot.safety.replies import Replies
+from bot.safety.replies import MINOR, Replies
 from bot.safety.rules import Finding, RuleBook
 from bot.safety.safe_words import says_safe
 from bot.safety.types import (
@@ -34,6 +35,7 @@ from bot.safety.types import (
 from bot.safety.words import Words
 
 _REMEMBERED = 512
+_MINOR = Finding("age.minor", 0, MINOR)
 log = logging.getLogger(__name__)
 
 
@@ -73,6 +75,11 @@ class SafetyGate:
         classifier = self._meaning.version if self._meaning else "rules-alone"
         return f"{self._book.version}/{classifier}/{self._replies.version}"
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """Languages that have fixed texts."""
+        return frozenset(self._replies.languages)
+
     def health(self) -> Health:
         """Whether both halves of the detector work, in a sentence for the operator."""
         if self._meaning is None:
@@ -105,6 +112,10 @@ class SafetyGate:
         """The gentle line that follows a model reply at level 1."""
         return self._replies.check_in(person)
 
+    def follow_up(self, person: PersonContext) -> FixedReply:
+        """The question that is asked some time after a crisis reply."""
+        return self._replies.follow_up(person)
+
     def guard(self, person: PersonContext) -> SentenceGuard:
         """A new guard for one reply to this person."""
         return SentenceGuard(self._replies.guarded(person))
@@ -123,6 +134,8 @@ class SafetyGate:
         hidden = hidden_danger(text, plain.folded)
         if hidden is not None:
             findings.setdefault(hidden.id, hidden)
+        if says_minor(text):
+            findings.setdefault(_MINOR.id, _MINOR)
         meant = self._meaning.alone(text) if self._meaning else ()
         self._seen[key] = found = (*findings.values(), *meant)
         while len(self._seen) > _REMEMBERED:
@@ -141,6 +154,3 @@ class SafetyGate:
                     return findings
             settled = set(findings) - SAME_SENTENCE
         return findings
-
-
-RuleGate = SafetyGate

@@ -60,7 +60,9 @@ class Meaning:
         try:
             scores = self._judge.judge(text, earlier)
         except Exception as error:
-            self._note(f"The crisis classifier failed ({type(error).__name__}); rules alone judged.")
+            self._note(
+                f"The crisis classifier failed ({type(error).__name__}); rules alone judged."
+            )
             return None
         if scores.partly:
             self._note("The crisis classifier was too slow for a long message; rules read it all.")

@@ -31,7 +31,7 @@ class Verdict:
     @property
     def score(self) -> float:
         """0 to 1; for ranking and records. At least .85 where the model is not called."""
-        stopped = self.level >= Level.HIGH or self.refuse is not None
+        stopped = self.level >= Level.HIGH or self.refuse in ("method", "eating")
         base = max(_SCORES[int(self.level)], _SCORES[2] if stopped else 0.0)
         seen = self.meant if stopped else min(self.meant, 0.8)
         return round(min(0.99, max(base + 0.01 * min(3, len(self.rules)), seen)), 3)
@@ -49,7 +49,7 @@ def judge_message(findings: Sequence[Finding]) -> Verdict:
     """One message alone."""
     ids = {f.id for f in findings}
     level = max((f.level for f in findings), default=0)
-    reasons = [f.id for f in findings if f.level > 0]
+    reasons = [f.id for f in findings if f.level > 0 or f.refuse]
     if ids & _OWN_INTENT and ids & {"marker.means", "marker.farewell"}:
         level = 3
         reasons.append("policy.intent_with_plan")
@@ -60,7 +60,7 @@ def judge_message(findings: Sequence[Finding]) -> Verdict:
     if {"marker.heights", "marker.distress"} <= ids:
         level = max(level, 2)
         reasons.append("policy.means_after_distress")
-    refuse = next((f.refuse for f in findings if f.refuse), None)
+    refuse = next((f.refuse for f in sorted(findings, key=lambda f: -f.level) if f.refuse), None)
     meant = max((f.score for f in findings if f.score is not None), default=0.0)
     return Verdict(Level(level), tuple(dict.fromkeys(reasons)), refuse, meant)
 

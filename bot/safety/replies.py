@@ -15,6 +15,8 @@ from bot.safety.lines import DIRECTORY, CrisisLine, CrisisLines, describe
 from bot.safety.types import Assessment, FixedReply, Level, PersonContext
 
 NOBODY = "nobody yet"  # in replies.yaml: who has reviewed a language's texts
+REFUSED = ("method", "eating")  # requests with a refusal of their own
+MINOR = "minor"  # the person says that they are under 18
 _SHOWN = 2
 _DIVIDER = "— English —"
 _HEARD = (
@@ -22,6 +24,8 @@ _HEARD = (
     ("violence", "violence_home"),
     ("harm_others", "harm_others"),
     ("psychosis", "psychosis"),
+    ("classifier.psychosis", "unreal"),
+    ("context.psychosis", "unreal"),
     ("suicide.third", "third_person"),
     ("suicide", "suicide"),
     ("selfharm", "self_harm"),
@@ -77,6 +81,16 @@ class Replies:
             person, lambda texts: f"{texts['check_in']}\n\n{self._numbers(texts, person)}"
         )
 
+    def follow_up(self, person: PersonContext) -> FixedReply:
+        """How the person is now, with the lines again."""
+        return self._said(
+            person,
+            lambda texts: (
+                f"{texts['follow_up']}\n\n{self._numbers(texts, person)}\n\n"
+                + self._emergency(texts, person, "emergency")
+            ),
+        )
+
     def guarded(self, person: PersonContext) -> str:
         """Shown in place of a model reply that must not be shown."""
         return self._said(
@@ -90,10 +104,14 @@ class Replies:
         parts = [heard]
         if assessment.level is Level.IMMINENT:
             parts = [self._emergency(texts, person, "emergency_now"), heard, texts["ask_now"]]
-        elif assessment.refuse:
-            parts = [texts["refuse_" + _refusal(assessment.refuse)], texts["ask"]]
+        elif assessment.refuse == MINOR and assessment.level < Level.HIGH:
+            parts = [texts["refuse_minor"]]
+        elif assessment.refuse in REFUSED:
+            parts = [texts["refuse_" + assessment.refuse], texts["ask"]]
         else:
             parts.append(texts["ask"])
+        if assessment.refuse == MINOR and assessment.level >= Level.HIGH:
+            parts.append(texts["young"])
         parts.append(self._numbers(texts, person))
         if assessment.level is not Level.IMMINENT:
             parts.append(self._emergency(texts, person, "emergency"))
@@ -141,13 +159,15 @@ def _best(lines: tuple[CrisisLine, ...], language: str) -> tuple[CrisisLine, ...
     return tuple(ranked[:_SHOWN])
 
 
+def _kind(rule: str) -> str:
+    """`classifier.suicide` says the same as a rule about suicide, but for what only it hears."""
+    source, _, kind = rule.partition(".")
+    return kind if source in ("classifier", "context") and kind != "psychosis" else rule
+
+
 def _heard(assessment: Assessment) -> str:
-    rules = [rule.removeprefix("classifier.").removeprefix("context.") for rule in assessment.rules]
+    rules = [*assessment.rules, *map(_kind, assessment.rules)]
     for start, key in _HEARD:
         if any(rule.startswith(start) for rule in rules):
             return key
     return "suicide" if assessment.level >= Level.HIGH else "general"
-
-
-def _refusal(kind: str) -> str:
-    return kind if kind in ("method", "eating") else "method"

@@ -13,6 +13,9 @@ from sqlalchemy import BigInteger, ForeignKey, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.store.base import Base as Base
+from bot.store.care_tables import Disclosure as Disclosure
+from bot.store.care_tables import FollowUp as FollowUp
+from bot.store.care_tables import HandOver as HandOver
 
 
 class Person(Base):

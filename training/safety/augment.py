@@ -12,7 +12,18 @@ _KEYS = {"a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": 
          "i": "uo", "j": "hk", "k": "jl", "l": "k", "m": "n", "n": "bm", "o": "ip", "p": "o",
          "q": "wa", "r": "et", "s": "ad", "t": "ry", "u": "yi", "v": "cb", "w": "qe", "x": "zc",
          "y": "tu", "z": "x"}  # fmt: skip
-_OPENINGS = ("hi. ", "hey, ", "ok so ", "um ", "honestly ", "idk ", "so ", "look, ", "hello, ", "pls help. ")
+_OPENINGS = (
+    "hi. ",
+    "hey, ",
+    "ok so ",
+    "um ",
+    "honestly ",
+    "idk ",
+    "so ",
+    "look, ",
+    "hello, ",
+    "pls help. ",
+)
 _ENDINGS = (" lol", " idk", " i guess", " tbh", " sorry", " :(", " haha", " ...", " thanks", " x")
 
 

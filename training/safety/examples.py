@@ -59,7 +59,10 @@ def written() -> list[Example]:
 def shared(data: Path) -> list[Example]:
     """The training parts of counsel_chat and helios172 under `data`; all ordinary distress
     but for the questions whose label stands in counsel_labels.csv."""
-    return [*_counsel(data / "counsel_chat/counsel_chat.jsonl"), *_helios(data / "helios172/train.jsonl")]
+    return [
+        *_counsel(data / "counsel_chat/counsel_chat.jsonl"),
+        *_helios(data / "helios172/train.jsonl"),
+    ]
 
 
 def _rows(file: Traversable) -> Iterator[dict[str, Any]]:
@@ -69,13 +72,17 @@ def _rows(file: Traversable) -> Iterator[dict[str, Any]]:
             if row["split"] not in SPLITS:
                 raise ValueError(row["split"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{file.name}, line {number}, is not a labelled row: {error}.") from error
+            raise DataError(
+                f"{file.name}, line {number}, is not a labelled row: {error}."
+            ) from error
         yield row
 
 
 def _message(row: dict[str, Any]) -> Iterator[Example]:
     if row["category"] not in CATEGORIES or row["level"] not in (0, 1, 2, 3):
-        raise DataError(f"{row['id']}: level {row['level']} or category {row['category']} is unknown.")
+        raise DataError(
+            f"{row['id']}: level {row['level']} or category {row['category']} is unknown."
+        )
     yield Example(row["text"], row["level"], row["category"], row["split"], row["theme"],
                   row["style"], row["language"], "written")  # fmt: skip
 

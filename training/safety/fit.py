@@ -40,7 +40,9 @@ def reader() -> Reader:
 def fit(data: Path | None, recipe: Recipe, say: Callable[[str], None], out: Path = SHIPPED) -> str:
     """Train, calibrate, ship; the version. `data` is the folder of the two shared sets."""
     examples = written() + (shared(data) if data else [])
-    parts = {split: [e for e in examples if e.split == split] for split in ("train", "dev", "holdout")}
+    parts = {
+        split: [e for e in examples if e.split == split] for split in ("train", "dev", "holdout")
+    }
     say(f"{len(parts['train'])} messages and turns to learn from, {len(parts['dev'])} to choose "
         f"thresholds on, {len(parts['holdout'])} held out.")  # fmt: skip
     read = reader()

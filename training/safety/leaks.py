@@ -44,7 +44,10 @@ def evaluation_texts(data: Path) -> Iterator[tuple[str, str]]:
         for item in measured.items:
             for turn in item.turns:
                 yield f"{measured.name} {item.key}", turn["text"]
-    for file in ("psychosis_bench/test_cases.json", "counselling_bench/questions_sanitised_100.jsonl"):
+    for file in (
+        "psychosis_bench/test_cases.json",
+        "counselling_bench/questions_sanitised_100.jsonl",
+    ):
         yield from _strings(file, data / file)
 
 

@@ -54,7 +54,9 @@ class LowRank(nn.Module):
 class Layer(nn.Module):
     """One layer of BERT. Without a `shape` nothing in it learns."""
 
-    def __init__(self, w: Mapping[str, Tensor], name: str, shape: Shape | None, drop: float) -> None:
+    def __init__(
+        self, w: Mapping[str, Tensor], name: str, shape: Shape | None, drop: float
+    ) -> None:
         super().__init__()
         self.dropout = nn.Dropout(drop)
         parts = {"query": "attention.self.query", "key": "attention.self.key",

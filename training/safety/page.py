@@ -39,10 +39,16 @@ Sets that say “ordinary”, “safe” or “no label” should be let through
 
 def _row(r: Result) -> str:
     low, high = wilson(r.stopped, len(r.measured.items))
-    aim = "" if r.measured.bound is None else f"{'≥' if r.measured.want == 'stop' else '≤'} {r.measured.bound:g}"
+    aim = (
+        ""
+        if r.measured.bound is None
+        else f"{'≥' if r.measured.want == 'stop' else '≤'} {r.measured.bound:g}"
+    )
     kind = {None: "", True: "yes", False: "no"}[r.met]
     first = f"{sorted(r.first_turns)[len(r.first_turns) // 2]}" if r.first_turns else ""
-    note = f'<br><span class="note">{html.escape(r.measured.note)}</span>' if r.measured.note else ""
+    note = (
+        f'<br><span class="note">{html.escape(r.measured.note)}</span>' if r.measured.note else ""
+    )
     return (
         f"<tr><td>{html.escape(r.measured.name)}{note}<td class=n>{r.stopped} of {len(r.measured.items)}"
         f'<td class="n {kind}">{r.share:.3f}<td class=n>{low:.3f}–{high:.3f}<td class=n>{aim}<td class=n>{first}</tr>'

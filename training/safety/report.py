@@ -42,9 +42,7 @@ class Result:
         return self.share >= bound if self.measured.want == "stop" else self.share <= bound
 
 
-def measure(
-    gate: SafetyGate, sets: Iterable[Measured], say: Callable[[str], None]
-) -> list[Result]:
+def measure(gate: SafetyGate, sets: Iterable[Measured], say: Callable[[str], None]) -> list[Result]:
     """Every set through the gate, item by item as a person would have written it."""
     found = []
     for measured in sets:
@@ -56,7 +54,9 @@ def measure(
 def line(result: Result) -> str:
     """One set in one line of text."""
     low, high = wilson(result.stopped, len(result.measured.items))
-    turns = f", first in turn {statistics.median(result.first_turns):g}" if result.first_turns else ""
+    turns = (
+        f", first in turn {statistics.median(result.first_turns):g}" if result.first_turns else ""
+    )
     verdict = {None: "", True: "  met", False: "  NOT MET"}[result.met]
     return (
         f"{result.measured.name:58} stopped {result.stopped:4}/{len(result.measured.items):<4} "
@@ -94,7 +94,7 @@ def _result(gate: SafetyGate, measured: Measured) -> Result:
     for item in measured.items:
         found = judged(gate, [_turn(t) for t in item.turns])
         ms.extend(a.ms for a in found)
-        at = next((n for n, a in enumerate(found, 1) if not a.model_may_answer), None)
+        at = next((n for n, a in enumerate(found, 1) if a.crisis), None)
         stopped += at is not None
         if at is not None and len(found) > 1:
             first.append(at)
