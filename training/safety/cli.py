@@ -40,13 +40,14 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training safety", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.set_defaults(data=None, epochs=None, out=None, seed=None)
+    parser.set_defaults(data=None, epochs=None, out=None, seed=None, keep=None)
     commands = parser.add_subparsers(dest="command")
     fit = commands.add_parser("fit", help="train and ship (the default)")
     fit.add_argument("--data", type=Path, help="also learn from the training parts under here")
     fit.add_argument("--epochs", type=int)
     fit.add_argument("--seed", type=int)
     fit.add_argument("--out", type=Path, help="write somewhere else than where the gate loads")
+    fit.add_argument("--keep", type=Path, help="keep each epoch in this file and go on from it")
     report = commands.add_parser("report", help="measure the gate on every set")
     report.add_argument("data", type=Path, nargs="?", help="the folder of the evaluation sets")
     report.add_argument("--out", type=Path, default=Path("safety_report"))
@@ -64,7 +65,7 @@ def _fit(options: argparse.Namespace) -> int:
 
     torch.set_num_threads(1)  # texts are short: more threads only wait for each other
     chosen = {k: v for k in ("epochs", "seed") if (v := getattr(options, k)) is not None}
-    fit(options.data, Recipe(**chosen), _say, options.out or SHIPPED)
+    fit(options.data, Recipe(**chosen), _say, options.out or SHIPPED, options.keep)
     return 0
 
 

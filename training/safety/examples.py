@@ -97,6 +97,9 @@ def _turns(row: dict[str, Any]) -> Iterator[Example]:
         said.append(turn["text"])
 
 
+_EVERY = 3  # of many questions alike in kind, so that they do not outweigh the written ones
+
+
 def _counsel(file: Path) -> Iterator[Example]:
     table = csv.DictReader(
         (files("training.safety") / "data" / _HELD_LABELS).read_text(encoding="utf-8").splitlines()
@@ -111,6 +114,8 @@ def _counsel(file: Path) -> Iterator[Example]:
             continue
         seen.add(key)
         level, category = labels[key]
+        if level == 0 and len(seen) % _EVERY:
+            continue
         yield Example(text, level, category, "train", "counsel_chat", "post", "en",
                       "counsel_chat", weight=0.7)  # fmt: skip
 

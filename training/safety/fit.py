@@ -27,8 +27,9 @@ from training.safety.net import LEVELS, Net
 from training.safety.ship import sha256, ship
 
 SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
-# At most these shares of the development messages below a level may be flagged at it.
-ALARMS = {"concern": 0.08, "high": 0.03, "imminent": 0.02}
+# At most these shares of ordinary development messages may be flagged at a level; they are
+# harder than real talk, for half of them were written to look like danger.
+ALARMS = {"concern": 0.10, "high": 0.05, "imminent": 0.01}
 NAMES = tuple(ALARMS)
 
 
@@ -37,7 +38,13 @@ def reader() -> Reader:
     return Reader(encoder_folder() / "tokenizer.json", Words(RuleBook.load().vocabulary()))
 
 
-def fit(data: Path | None, recipe: Recipe, say: Callable[[str], None], out: Path = SHIPPED) -> str:
+def fit(
+    data: Path | None,
+    recipe: Recipe,
+    say: Callable[[str], None],
+    out: Path = SHIPPED,
+    keep: Path | None = None,
+) -> str:
     """Train, calibrate, ship; the version. `data` is the folder of the two shared sets."""
     examples = written() + (shared(data) if data else [])
     parts = {
@@ -46,7 +53,7 @@ def fit(data: Path | None, recipe: Recipe, say: Callable[[str], None], out: Path
     say(f"{len(parts['train'])} messages and turns to learn from, {len(parts['dev'])} to choose "
         f"thresholds on, {len(parts['holdout'])} held out.")  # fmt: skip
     read = reader()
-    net = learn(parts["train"], read, encoder_folder(), recipe)
+    net = learn(parts["train"], read, encoder_folder(), recipe, keep)
     page = finish(net, parts, read, recipe)
     version = ship(net, page, out)
     say(f"Wrote {version} to {out.name}.")
@@ -83,7 +90,8 @@ def _thresholds(
         truth = np.array([dev[i].level for i in rows])
         for i, name in enumerate(NAMES):
             p = calibrate.probability(found[rows, i].astype(float), platt[i])
-            chosen[f"{where}.{name}"] = round(calibrate.threshold(p, truth > i, ALARMS[name]), 4)
+            quiet = calibrate.threshold(p, truth > 0, ALARMS[name])
+            chosen[f"{where}.{name}"] = round(quiet, 4)
     return chosen
 
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from bot.safety.encoder import Tokens
 from bot.safety.reading import Reader
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 NO_CATEGORY = -100  # cross entropy passes it over
 LONGEST = 72  # tokens of a message in one step of training
 PULL = (0.5, 1.0, 0.5)  # how much each level's loss counts; level 2 stops the model
+MINGLED = 0.12  # share of messages that are read together with an ordinary one
 _POOL = 16  # batches that are sorted by length together
 
 
@@ -43,7 +47,7 @@ class Recipe:
     decay: float = 0.01
     drop: float = 0.1
     smoothing: float = 0.02
-    shape: Shape = Shape()
+    shape: Shape = field(default_factory=Shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +64,26 @@ def learn(
     reader: Reader,
     folder: Path,
     recipe: Recipe,
-    after_epoch: Callable[[int, Net], None] = lambda _epoch, _net: None,
+    keep: Path | None = None,
 ) -> Net:
-    """Fit the low-rank changes and the head; the same seed gives the same network."""
+    """Fit the low-rank changes and the head; the same seed gives the same network.
+
+    With `keep` each epoch is kept in that file, and a run that was ended goes on from it.
+    """
     torch.manual_seed(recipe.seed)
-    random_ = random.Random(recipe.seed)  # noqa: S311 - for shuffling
     net = build(folder, recipe.shape, recipe.drop)
-    read = [_read(net, examples, reader, random_) for _ in range(recipe.variants)]
-    log.info("read %d messages in %d variants", len(examples), recipe.variants)
-    optimiser, schedule = _optimiser(net, recipe, recipe.epochs * -(-len(examples) // recipe.rows))
-    for epoch in range(recipe.epochs):
+    optimiser, schedule = _optimiser(net, recipe, -(-len(examples) // recipe.rows))
+    done = _resume(keep, recipe, net, optimiser, schedule)
+    if done < recipe.epochs:
+        read = [_read(net, examples, reader, _dice(recipe, "read", n)) for n in range(recipe.variants)]
+        log.info("read %d messages in %d variants", len(examples), recipe.variants)
+    for epoch in range(done, recipe.epochs):
+        dice = _dice(recipe, "epoch", epoch)
+        torch.manual_seed(dice.getrandbits(32))
         net.train()
-        rows = [random_.choice(variants) for variants in zip(*read, strict=True)]
+        rows = [dice.choice(variants) for variants in zip(*read, strict=True)]
         total = 0.0
-        for chosen in _batches(rows, recipe.rows, random_):
+        for chosen in _batches(rows, recipe.rows, dice):
             loss = _loss(net, chosen, recipe.smoothing)
             optimiser.zero_grad()
             loss.backward()
@@ -81,10 +91,37 @@ def learn(
             optimiser.step()
             schedule.step()
             total += loss.item() * len(chosen)
-        log.info("epoch %d: loss %.4f", epoch + 1, total / len(examples))
-        net.eval()
-        after_epoch(epoch + 1, net)
+        log.info("epoch %d of %d: loss %.4f", epoch + 1, recipe.epochs, total / len(examples))
+        if keep is not None:
+            torch.save(_state(epoch + 1, recipe, net, optimiser, schedule), keep)
     return net.eval()
+
+
+def _dice(recipe: Recipe, *what: object) -> random.Random:
+    return random.Random("/".join(map(str, (recipe.seed, *what))))  # noqa: S311 - for shuffling
+
+
+def _state(
+    epoch: int, recipe: Recipe, net: Net, optimiser: Optimizer, schedule: LRScheduler
+) -> dict[str, Any]:
+    parts = {"net": net, "optimiser": optimiser, "schedule": schedule}
+    states = {name: part.state_dict() for name, part in parts.items()}
+    return {"epoch": epoch, "recipe": str(recipe), **states}
+
+
+def _resume(
+    keep: Path | None, recipe: Recipe, net: Net, optimiser: Optimizer, schedule: LRScheduler
+) -> int:
+    """Epochs that are done already."""
+    if keep is None or not keep.exists():
+        return 0
+    state = torch.load(keep, weights_only=True)
+    if state["recipe"] != str(recipe):
+        return 0
+    for name, part in (("net", net), ("optimiser", optimiser), ("schedule", schedule)):
+        part.load_state_dict(state[name])
+    log.info("going on after epoch %d", state["epoch"])
+    return int(state["epoch"])
 
 
 def logits(
@@ -105,13 +142,11 @@ def logits(
     return np.stack([best[i] for i in range(len(examples))])
 
 
-def _optimiser(
-    net: Net, recipe: Recipe, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=recipe.rate, total_steps=steps + recipe.epochs, pct_start=0.1
-    )
+def _optimiser(net: Net, recipe: Recipe, steps: int) -> tuple[Optimizer, LRScheduler]:
+    optimiser = AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+    # One step more for each epoch: the last batches of pools may be short.
+    total = (steps + 1) * recipe.epochs
+    schedule = OneCycleLR(optimiser, max_lr=recipe.rate, total_steps=total, pct_start=0.1)
     return optimiser, schedule
 
 
@@ -120,7 +155,8 @@ def _read(
 ) -> list[Row]:
     """Each message, as other thumbs would have written it, through the frozen layers."""
     net.eval()
-    windows = [_window(e, reader, random_) for e in examples]
+    quiet = [e.text for e in examples if e.level == 0 and len(e.text) < 120]
+    windows = [_window(e, quiet, reader, random_) for e in examples]
     order = sorted(range(len(windows)), key=lambda i: len(windows[i].ids))
     hidden: dict[int, Tensor] = {}
     for at in range(0, len(order), 32):
@@ -131,9 +167,14 @@ def _read(
     return [Row(e, w, hidden[i]) for i, (e, w) in enumerate(zip(examples, windows, strict=True))]
 
 
-def _window(example: Example, reader: Reader, random_: random.Random) -> Tokens:
-    """One window of the message, cut to LONGEST."""
-    window = random_.choice(reader.windows(varied(example.text, random_), example.earlier))
+def _window(
+    example: Example, quiet: Sequence[str], reader: Reader, random_: random.Random
+) -> Tokens:
+    """One window of the message, cut to LONGEST; now and then in the midst of ordinary talk."""
+    text = varied(example.text, random_)
+    if not example.earlier and random_.random() < MINGLED:
+        text = random_.choice(["{0} {1}", "{1} {0}"]).format(text, random_.choice(quiet))
+    window = random_.choice(reader.windows(text, example.earlier))
     if len(window.ids) - window.start <= LONGEST:
         return window
     return Tokens((*window.ids[: window.start + LONGEST - 1], window.ids[-1]), window.start)

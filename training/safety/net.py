@@ -36,17 +36,17 @@ class Shape:
 class LowRank(nn.Module):
     """A frozen linear layer and a learned change of low rank."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, shape: Shape, drop: float) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, shape: Shape) -> None:
         super().__init__()
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("bias", bias, persistent=False)
-        self.scale, self.drop = shape.scale, nn.Dropout(drop)
+        self.scale = shape.scale
         self.down = nn.Parameter(torch.randn(shape.rank, weight.shape[1]) / weight.shape[1] ** 0.5)
         self.up = nn.Parameter(torch.zeros(weight.shape[0], shape.rank))
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
-        change = (self.drop(x) @ self.down.T) @ self.up.T
+        change = (x @ self.down.T) @ self.up.T
         out: Tensor = functional.linear(x, self.weight, self.bias) + self.scale * change
         return out
 
@@ -65,7 +65,7 @@ class Layer(nn.Module):
         self.names = {part: f"{name}{where}" for part, where in parts.items()}
         for part, full in self.names.items():
             pair = w[f"{full}.weight"], w[f"{full}.bias"]
-            setattr(self, part, LowRank(*pair, shape, drop) if shape else _Frozen(*pair))
+            setattr(self, part, LowRank(*pair, shape) if shape else _Frozen(*pair))
         self.norms = [
             (w[f"{name}{where}.weight"], w[f"{name}{where}.bias"])
             for where in ("attention.output.LayerNorm", "output.LayerNorm")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from training.safety.net import Net
 
@@ -34,7 +34,7 @@ def ship(net: Net, manifest: Mapping[str, Any], folder: Path) -> str:
     """Write both files and return the version: the date and the weights' fingerprint."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "change.safetensors"
-    save_file(tensors(net), weights)
+    weights.write_bytes(save(tensors(net)))
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     version = f"minilm-{manifest['date']}-{digest[:8]}"
     page = {"version": version, **manifest, "sha256": digest}
