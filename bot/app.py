@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from telegram import Bot
 
 from bot import raw, texts
+from bot.care import Care
 from bot.chat import ChatService
 from bot.check_ins import check_in_by
 from bot.clock import Clock, system_clock
@@ -34,7 +35,7 @@ from bot.playground.server import Playground
 from bot.playground.state import person_id
 from bot.polling import Polling
 from bot.privacy import Privacy
-from bot.safety.gate import RuleGate
+from bot.safety.gate import SafetyGate
 from bot.schedule import Schedule
 from bot.sealing.master import MasterSource
 from bot.settings import Settings
@@ -44,7 +45,6 @@ from bot.webhook import Webhook
 from model.types import Model, ModelError
 
 DEMO_TOKEN = "1:playground"  # noqa: S105 - opens nothing but the page on this machine
-LANGUAGES = frozenset({"en"})
 # How long open turns may take to say that the device has died.
 LAST_WORDS_S = 10.0
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Lanner:
     ) -> None:
         self.settings, self.model, self.clock = settings, model, clock
         self._open_store = open_store
-        self.gate, self.metrics = RuleGate(), Metrics()
+        self.gate, self.metrics = SafetyGate.open(), Metrics()
         self.counts = Counts(others=[self.metrics])
         self.playground: Playground | None = None
         self.background: list[Service] = []
@@ -100,6 +100,10 @@ class Lanner:
             self.store, self.gate, self.model, settings.sampling, settings.lanner_deadline_s,
             self.counts, self.emergency,
         )  # fmt: skip
+        self.care = Care.build(
+            self.bot, self.store, self.clock, self.gate, self._admins(),
+            settings.lanner_follow_up_minutes,
+        )  # fmt: skip
         self.inbox = Inbox(
             self.store, Handling(self.application), self._overtakes, self._given_up,
             self._store_failed, self.counts,
@@ -108,9 +112,10 @@ class Lanner:
         self.services = self._services()
         self.application.bot_data["services"] = self.services
         table.register(self.application)
+        self.care.hook(self.chat.hooks, self.store)
         send = check_in_by(self.bot, self.store)
         days = settings.lanner_retention_days
-        self.background.append(Schedule(self.store, self.clock, send, days))
+        self.background += [Schedule(self.store, self.clock, send, days), self.care.follow_ups]
         await self._open_dashboard()
         for service in self.background:
             service.start()
@@ -198,10 +203,10 @@ class Lanner:
 
     def _services(self) -> Services:
         days = self.settings.lanner_retention_days
-        status = OperatorStatus(self.model, self.store, self.counts, self.intake.age_s)
+        status = OperatorStatus(self.model, self.store, self.counts, self.intake.age_s, self.gate)
         return Services(
-            self.store, self.chat, PeopleService(self.store, self.clock, days, LANGUAGES),
-            Privacy(self.store, self.clock), self.model, self._admins(), status.words,
+            self.store, self.chat, PeopleService(self.store, self.clock, days, self.gate.languages),
+            Privacy(self.store, self.clock), self.care, self.model, self._admins(), status.words,
         )  # fmt: skip
 
     def _admins(self) -> frozenset[int]:

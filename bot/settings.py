@@ -131,15 +131,27 @@ class Settings(BaseSettings):
         le=36500,
         description="Messages older than this are deleted, unless a person chose less.",
     )
+    lanner_follow_up_minutes: Annotated[list[int], NoDecode] = Field(
+        default=[15, 180, 1440],
+        description="Minutes after which a person in danger is asked how they are: the first for "
+        "imminent danger, from the second on for all.",
+    )
     lanner_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
 
-    @field_validator("lanner_admins", mode="before")
+    @field_validator("lanner_admins", "lanner_follow_up_minutes", mode="before")
     @classmethod
-    def _ids(cls, value: Any) -> Any:
-        """Ids with commas between, in brackets or not."""
+    def _numbers(cls, value: Any) -> Any:
+        """Numbers with commas between, in brackets or not."""
         return value.strip(" []").replace(",", " ").split() if isinstance(value, str) else value
+
+    @field_validator("lanner_follow_up_minutes")
+    @classmethod
+    def _growing(cls, value: list[int]) -> list[int]:
+        if not value or min(value) < 1 or sorted(value) != value:
+            raise ValueError("it must be minutes in growing order, with commas between")
+        return value
 
     @field_validator("lanner_log_level", mode="before")
     @classmethod

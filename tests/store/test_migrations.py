@@ -52,6 +52,12 @@ ROWS: dict[str, list[str]] = {
         "INSERT INTO conversations (person_id, chat_id, risk, created, opened) "
         "VALUES (7, 9, 0, NOW, NOW)",
     ],
+    "0005": [
+        "INSERT INTO follow_ups (person_id, chat_id, level, step, due, state, created) "
+        "VALUES (7, 7, 3, 0, NOW, 'waiting', NOW)",
+        "INSERT INTO hand_overs VALUES (7, 1, NOW, NULL, NULL)",
+        "INSERT INTO disclosures VALUES (7, NOW, NOW, 60.0)",
+    ],
 }
 
 
