@@ -49,7 +49,7 @@ class Llama:
         self._embedding = body.embed_tokens.weight.detach()
         self._layers = [_layer(layer, shape, kind, root) for layer in body.layers]
         self._last = body.norm.weight.detach().float() * root
-        self._head = Matrix(model.lm_head.weight.detach(), kind, many=False)
+        self._head = Matrix(model.lm_head.weight.detach(), "fp32" if kind == "fp32" else "auto")
         self._turns = _rotations(body.rotary_emb, context)
         self._constant = (shape.hidden * shape.epsilon) ** 0.5
         self.kinds = sorted({m.kind for m in self._matrices()})
@@ -196,9 +196,7 @@ def _layer(layer: Any, shape: Shape, kind: Kind, root: float) -> Layer:
     return Layer(
         qkv=Matrix(torch.cat([q, k, attention.v_proj.weight.detach()]), kind),
         out=Matrix(attention.o_proj.weight.detach(), kind),
-        gate_up=Matrix(
-            torch.cat([mlp.gate_proj.weight.detach(), mlp.up_proj.weight.detach()]), kind
-        ),
+        gate_up=Matrix(torch.cat([gate, up]), kind),
         down=Matrix(mlp.down_proj.weight.detach(), kind),
         before=layer.input_layernorm.weight.detach().float() * root,
         after=layer.post_attention_layernorm.weight.detach().float() * root,
