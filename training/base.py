@@ -6,6 +6,7 @@ hub ids, folders, types and devices; knows nothing of data or optimisers.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ def load_base(
 ) -> Base:
     """Load the base; raises TrainingError or ModelUnavailable with one sentence."""
     quiet()
+    # transformers and peft say this about each other; nobody at the terminal can do anything.
+    warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
     device = choose_device(part, ranks)
     compute, nf4 = choose_compute(part, device), quantises(part, device)
     source, name = source_of(part, data_dir, say)

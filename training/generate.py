@@ -42,7 +42,8 @@ def replies(
     order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
     for first in range(0, len(order), width):
         part = order[first : first + width]
-        found.update(zip(part, _written(model, tokenizer, [ids[at] for at in part], builder, new_tokens), strict=True))
+        written = _written(model, tokenizer, [ids[at] for at in part], builder, new_tokens)
+        found.update(zip(part, written, strict=True))
     return [found[at] for at in range(len(ids))]
 
 

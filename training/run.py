@@ -80,17 +80,21 @@ def teach(recipe: Recipe, prepared: Prepared, tokenizer: Any) -> Taught:
     return Taught(prepared, train, held_out)
 
 
-def fit(recipe: Recipe, places: Places, say: Say, *, resume: bool = False) -> Path:
-    """Train an adapter and write its folder; raises TrainingError or ModelUnavailable."""
+def fit(recipe: Recipe, places: Places, say: Say, *, resume: bool = False) -> bool:
+    """Train an adapter and write its folder; raises TrainingError or ModelUnavailable.
+
+    True in the process that wrote it, where several train together.
+    """
     team = processes.join()
     said: Say = say if team.first else (lambda _text: None)
     try:
-        return _fit(recipe, places, said, team, resume=resume)
+        _fit(recipe, places, said, team, resume=resume)
     finally:
         processes.leave()
+    return team.first
 
 
-def _fit(recipe: Recipe, places: Places, say: Say, team: Ranks, *, resume: bool) -> Path:
+def _fit(recipe: Recipe, places: Places, say: Say, team: Ranks, *, resume: bool) -> None:
     began = time.perf_counter()
     prepared = prepare(recipe.data, recipe.seed)
     base = load_base(recipe.model, places.data_dir, team, say)
@@ -113,7 +117,6 @@ def _fit(recipe: Recipe, places: Places, say: Say, team: Ranks, *, resume: bool)
         say(f"\nThe adapter is in {places.adapter}; in the chat: /reload {places.name}")
     team.wait()
     _tell_end(progress, say)
-    return places.adapter
 
 
 def _loop(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training import probes
 from training.data import sources
 from training.data.dialogue import Dialogue, Dropped, digest, same
 from training.data.formats import Unreadable, turns_of
@@ -159,7 +160,7 @@ def _limited(found: list[Dialogue], source: Source, report: Report) -> list[Dial
 
 
 def _forbidden(paths: Sequence[str], near: Near) -> list[str]:
-    texts: dict[str, str] = {}
+    texts = {same(text): text for text in probes.texts()}
     for path in paths:
         for _, row in sources.read(Source(path)):
             for text in _strings(row):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from model.types import Turn
 from training.data.dialogue import Dialogue
 from training.data.formats import tidy
-from training.data.lint import Rule, hits
+from training.data.lint import RULES, Rule, hits
 
 # A reply that loses more than this share of its words no longer says what it said.
 KEPT = 0.6
@@ -29,6 +29,10 @@ class Unfit(ValueError):
 
 def repaired(dialogue: Dialogue) -> tuple[Dialogue, list[str]]:
     """The dialogue without bad sentences, and the rules that took some; raises Unfit."""
+    found = [hit.rule for turn in dialogue.turns for hit in hits(turn.text, turn.role)]
+    for rule in sorted(found, key=RULES.index):
+        if rule.action == "drop":
+            raise Unfit(rule.id, rule.says)
     turns, met = [], []
     for turn in dialogue.turns:
         text, rules = _text(turn)
@@ -38,11 +42,7 @@ def repaired(dialogue: Dialogue) -> tuple[Dialogue, list[str]]:
 
 
 def _text(turn: Turn) -> tuple[str, list[Rule]]:
-    found = hits(turn.text, turn.role)
-    for hit in found:
-        if hit.rule.action == "drop":
-            raise Unfit(hit.rule.id, hit.rule.says)
-    rules = [hit.rule for hit in found]
+    rules = [hit.rule for hit in hits(turn.text, turn.role)]
     if not rules:
         return turn.text, []
     text = _without(turn.text, rules)
