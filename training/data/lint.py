@@ -159,8 +159,8 @@ RULES = (
         "any",
         "strip",
         r"\bmy name is \w+",
-        r"\b(?:Dr|Mr|Mrs|Ms|Prof)\. ?[A-Z]",
-        r"\b(?:LMFT|LCSW|LMHC|LPC|LCPC|LMSW|NCC|Psy\.?D|Ph\.?D|M\.?Ed|MFT)\b",
+        r"(?-i:\b(?:Dr|Mr|Mrs|Ms|Prof)\. ?[A-Z])",
+        r"(?-i:\b(?:LMFT|LCSW|LMHC|LPC|LCPC|LMSW|NCC|Psy\.?D|Ph\.?D|M\.?Ed|MFT)\b)",
         r"(?:^|\n)(?:sincerely|best wishes|warm regards|kind regards|regards|namaste|blessings)\b[^.\n]*",
     ),
 )

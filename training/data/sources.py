@@ -44,15 +44,15 @@ def read(source: Source) -> list[tuple[str, dict[str, Any]]]:
     The corpus that is not there yet gives no rows: the caller says so.
     """
     if is_shipped(source.path):
-        return [row for path in shipped_files(source.path) for row in _file(path)]
+        return [row for path in shipped_files(source.path) for row in read_file(path)]
     path = Path(source.path)
     if path.is_dir():
         found = [one for one in sorted(path.iterdir()) if one.suffix in KINDS]
         if not found:
             raise DataError(f"The folder {path} holds no .jsonl, .csv or .parquet file.")
-        return [row for one in found for row in _file(one)]
+        return [row for one in found for row in read_file(one)]
     if path.is_file():
-        return list(_file(path))
+        return list(read_file(path))
     if path.suffix in KINDS or not re.fullmatch(r"[\w.-]+/[\w.-]+", source.path):
         known = ", ".join([*SHIPPED, CORPUS])
         raise DataError(
@@ -61,7 +61,8 @@ def read(source: Source) -> list[tuple[str, dict[str, Any]]]:
     return _hub(source)
 
 
-def _file(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_file(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(row's id, row) of one file; raises DataError."""
     readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
