@@ -75,7 +75,9 @@ def learn(
     optimiser, schedule = _optimiser(net, recipe, -(-len(examples) // recipe.rows))
     done = _resume(keep, recipe, net, optimiser, schedule)
     if done < recipe.epochs:
-        read = [_read(net, examples, reader, _dice(recipe, "read", n)) for n in range(recipe.variants)]
+        read = [
+            _read(net, examples, reader, _dice(recipe, "read", n)) for n in range(recipe.variants)
+        ]
         log.info("read %d messages in %d variants", len(examples), recipe.variants)
     for epoch in range(done, recipe.epochs):
         dice = _dice(recipe, "epoch", epoch)
@@ -86,7 +88,7 @@ def learn(
         for chosen in _batches(rows, recipe.rows, dice):
             loss = _loss(net, chosen, recipe.smoothing)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
             schedule.step()
@@ -104,7 +106,7 @@ def _dice(recipe: Recipe, *what: object) -> random.Random:
 def _state(
     epoch: int, recipe: Recipe, net: Net, optimiser: Optimizer, schedule: LRScheduler
 ) -> dict[str, Any]:
-    parts = {"net": net, "optimiser": optimiser, "schedule": schedule}
+    parts: dict[str, Any] = {"net": net, "optimiser": optimiser, "schedule": schedule}
     states = {name: part.state_dict() for name, part in parts.items()}
     return {"epoch": epoch, "recipe": str(recipe), **states}
 
