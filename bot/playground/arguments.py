@@ -20,6 +20,12 @@ class Upload(NamedTuple):
     data: bytes
 
 
+def file_name(given: str | None) -> str:
+    """A part's file name as the person sees it: browsers send quotes and line ends escaped."""
+    name = (given or "").replace("%22", '"').replace("%0D", "").replace("%0A", "")
+    return "".join(letter for letter in name if letter.isprintable())[:200] or "file"
+
+
 @dataclass
 class Arguments:
     """`values` as they came, `uploads` by the name of their part."""

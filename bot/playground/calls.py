@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bot.playground.arguments import Arguments, Upload
+from bot.playground.arguments import Arguments, Upload, file_name
 from bot.playground.cutting import Lines
 from bot.playground.errors import ApiError, bad
 from bot.playground.faults import Cut, Faults
@@ -137,7 +137,7 @@ async def _read_form(request: Request, found: Arguments) -> None:
         async with request.form(max_part_size=MOST_BODY) as form:
             for key, value in form.multi_items():
                 if isinstance(value, UploadFile):
-                    found.uploads[key] = Upload(value.filename or "file", await value.read())
+                    found.uploads[key] = Upload(file_name(value.filename), await value.read())
                 else:
                     found.values[key] = value
     except MultiPartException as error:

@@ -27,13 +27,14 @@ class Hooks:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+        # The receiver is on this machine: its certificate, if any, is its own.
+        async with httpx.AsyncClient(timeout=30, trust_env=False, verify=False) as client:  # noqa: S501
             while True:
                 hook, waiting = self._world.updates.webhook, self._world.updates.waiting
                 if hook is None or not waiting:
                     await self._world.updates.arrived(3600)
                     continue
-                number = next(iter(sorted(waiting)))
+                number = min(waiting)
                 await self._deliver(client, hook, number, waiting[number])
 
     async def _deliver(

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bot.playground import media
+from bot.playground.arguments import file_name
 from bot.playground.chats import Chat, person_id
 from bot.playground.errors import PersonError
 from bot.playground.state import World
@@ -101,6 +102,7 @@ class Page:
             ],
             "pinned": chat.pinned,
             "blocked": chat.blocked,
+            "description": world.profile.get("description/", ""),
             "commands": world.menu(chat, me),
             "people": [c.name for c in world.chats.values() if not c.group][:50],
             "groups": [c.name for c in world.chats.values() if c.group][:50],
@@ -150,7 +152,7 @@ class Page:
                 if kind not in media.KINDS:
                     raise PersonError("This kind of file is unknown.")
                 data, caption = await file.read(), str(form.get("caption") or "")
-                title = whole(file.filename or "file")[:200]
+                title = file_name(file.filename)
                 sent = self._world.send(name, kind, title, data, caption, group)
         except (PersonError, MultiPartException) as error:
             return JSONResponse({"error": str(error)}, 400)
