@@ -43,7 +43,7 @@ def upgrade() -> None:
         _person(),
         sa.Column("told", sa.DateTime(), nullable=False),
         sa.Column("last_said", sa.DateTime(), nullable=False),
-        sa.Column("talked_s", sa.Float(), nullable=False),
+        sa.Column("talked_s", sa.Double(), nullable=False),
         _of_person("disclosures"),
         sa.PrimaryKeyConstraint("person_id", name=op.f("pk_disclosures")),
     )
