@@ -73,10 +73,11 @@ class Lanner:
         model: Model,
         clock: Clock = system_clock,
         open_store: OpenStore = Store.open,
+        gate: SafetyGate | None = None,
     ) -> None:
         self.settings, self.model, self.clock = settings, model, clock
         self._open_store = open_store
-        self.gate, self.counts = SafetyGate.open(), Counts()
+        self.gate, self.counts = gate or SafetyGate.open(), Counts()
         self.playground: Playground | None = None
         self.background: list[Service] = []
         self.lock: InstanceLock | None = None

@@ -60,9 +60,8 @@ async def test_having_been_told_on_request_starts_the_three_hours_anew(
     assert await say(disclosure, clock, gap) is None
 
 
-async def test_nothing_is_kept_of_somebody_who_was_erased(
-    disclosure: Disclosure, clock: Hands, store: Store
-) -> None:
+async def test_nothing_is_kept_of_somebody_who_was_erased(clock: Hands, store: Store) -> None:
+    await store.person(7)
     await store.forget(7)
     await store.note_talk(7, told=clock.now, last_said=clock.now, talked_s=0)
     assert await store.disclosure(7) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -145,8 +145,8 @@ needs_encoder = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def opened() -> Iterator[SafetyGate]:
-    yield SafetyGate.open()
+def opened() -> SafetyGate:
+    return SafetyGate.open()
 
 
 @needs_encoder
