@@ -76,10 +76,11 @@ class Lanner:
         model: Model,
         clock: Clock = system_clock,
         open_store: OpenStore = Store.open,
+        gate: SafetyGate | None = None,
     ) -> None:
         self.settings, self.model, self.clock = settings, model, clock
         self._open_store = open_store
-        self.gate, self.metrics = SafetyGate.open(), Metrics()
+        self.gate, self.metrics = gate or SafetyGate.open(), Metrics()
         self.counts = Counts(others=[self.metrics])
         self.playground: Playground | None = None
         self.background: list[Service] = []

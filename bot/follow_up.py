@@ -54,7 +54,8 @@ class FollowUps:
         now = datetime.now(UTC)
         self._ticker.add_job(self._reopen, next_run_time=now, misfire_grace_time=None)
         self._ticker.add_job(
-            self._guarded, "interval", seconds=self._tick_s, next_run_time=now + timedelta(seconds=1),
+            self._guarded, "interval", seconds=self._tick_s,
+            next_run_time=now + timedelta(seconds=1),
             coalesce=True, max_instances=1, misfire_grace_time=None,
         )  # fmt: skip
         self._ticker.start()

@@ -100,6 +100,9 @@ class HandOff:
         operator = await self._store.operator_of(asked.person)
         if operator is None:
             return False
+        if operator not in self._admins:  # they were an operator once
+            await self._give_up(asked.person, operator)
+            return False
         await self._from_person(asked, operator, keep=not danger)
         return not danger
 

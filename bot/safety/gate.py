@@ -18,7 +18,7 @@ from bot.safety.age import says_minor
 from bot.safety.classifier import Classifier, ClassifierMissing
 from bot.safety.disguise import hidden_danger
 from bot.safety.guard import SentenceGuard
-from bot.safety.meaning import Meaning
+from bot.safety.meaning import Judge, Meaning
 from bot.safety.normalise import Sentence, normalise
 from bot.safety.policy import SAME_SENTENCE, WINDOW, judge_conversation, judge_sentence
 from bot.safety.replies import MINOR, Replies
@@ -60,11 +60,15 @@ class SafetyGate:
         self._seen: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
 
     @classmethod
-    def open(cls, unspoken: frozenset[str] = frozenset()) -> SafetyGate:
+    def open(
+        cls,
+        unspoken: frozenset[str] = frozenset(),
+        load: Callable[[Words], Judge] = Classifier.load,
+    ) -> SafetyGate:
         """The gate as the bot uses it: with the classifier wherever that can be loaded."""
         words = Words(RuleBook.load().vocabulary())
         try:
-            return cls(Meaning(Classifier.load(words)), unspoken=unspoken)
+            return cls(Meaning(load(words)), unspoken=unspoken)
         except ClassifierMissing as missing:
             log.warning("%s", missing)
             return cls(None, unspoken=unspoken, why_alone=str(missing))

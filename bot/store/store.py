@@ -41,8 +41,9 @@ from bot.store.sessions import Sessions
 from bot.store.talks import Talks
 
 
-class Store(People, Conversations, Talks, Messages, Inbox, Outbox, Records, CheckIns, FollowUps, HandOvers, Disclosures,
-    Erasure,
+class Store(
+    People, Conversations, Talks, Messages, Inbox, Outbox, Records, CheckIns, FollowUps, HandOvers,
+    Disclosures, Erasure,
 ):  # fmt: skip
     """Everything that is kept. No session is open when a method has returned."""
 

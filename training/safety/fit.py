@@ -21,7 +21,7 @@ from bot.safety.reading import Reader
 from bot.safety.rules import RuleBook
 from bot.safety.words import Words
 from training.safety import calibrate
-from training.safety.examples import CATEGORIES, Example, shared, written
+from training.safety.examples import CATEGORIES, SPLITS, Example, shared, written
 from training.safety.learn import Recipe, learn, logits
 from training.safety.net import LEVELS, Net
 from training.safety.ship import sha256, ship
@@ -77,7 +77,7 @@ def finish(
         "thresholds": _thresholds(parts["dev"], dev, platt),
         "recipe": asdict(recipe),
         "data": {split: _counts(rows) for split, rows in parts.items()},
-        "figures": {split: _figures(net, parts[split], read, platt) for split in ("dev", "holdout")},
+        "figures": {split: _figures(net, parts[split], read, platt) for split in SPLITS[1:]},
     }  # fmt: skip
 
 

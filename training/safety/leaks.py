@@ -16,6 +16,8 @@ from training.safety.examples import written
 from training.safety.near import near
 from training.safety.sets import all_sets
 
+_MORE = ("psychosis_bench/test_cases.json", "counselling_bench/questions_sanitised_100.jsonl")
+
 
 @dataclass(frozen=True, slots=True)
 class Leak:

@@ -88,7 +88,7 @@ def learn(
         for chosen in _batches(rows, recipe.rows, dice):
             loss = _loss(net, chosen, recipe.smoothing)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
             schedule.step()
@@ -106,7 +106,7 @@ def _dice(recipe: Recipe, *what: object) -> random.Random:
 def _state(
     epoch: int, recipe: Recipe, net: Net, optimiser: Optimizer, schedule: LRScheduler
 ) -> dict[str, Any]:
-    parts = {"net": net, "optimiser": optimiser, "schedule": schedule}
+    parts: dict[str, Any] = {"net": net, "optimiser": optimiser, "schedule": schedule}
     states = {name: part.state_dict() for name, part in parts.items()}
     return {"epoch": epoch, "recipe": str(recipe), **states}
 

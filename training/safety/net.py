@@ -36,6 +36,9 @@ class Shape:
 class LowRank(nn.Module):
     """A frozen linear layer and a learned change of low rank."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, weight: Tensor, bias: Tensor, shape: Shape) -> None:
         super().__init__()
         self.register_buffer("weight", weight, persistent=False)
@@ -143,6 +146,9 @@ class Net(nn.Module):
 
 
 class _Frozen(nn.Module):
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.register_buffer("weight", weight, persistent=False)

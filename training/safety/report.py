@@ -90,7 +90,9 @@ def page(results: Iterable[Result], version: str) -> dict[str, Any]:
 
 
 def _result(gate: SafetyGate, measured: Measured) -> Result:
-    stopped, wrong, first, ms = 0, [], [], []
+    stopped, wrong = 0, []
+    first: list[int] = []
+    ms: list[float] = []
     for item in measured.items:
         found = judged(gate, [_turn(t) for t in item.turns])
         ms.extend(a.ms for a in found)
