@@ -4,6 +4,7 @@
     Conversations   conversation, set_risk, epoch, bump_epoch
     Messages        history, add_message, mark_sent, cut_from
     Inbox           receive, open_updates, begin_update, finish_update, quarantine_update
+    Claims          claim_updates, free_the_dead, backlog
     Outbox          open_turn, place, generated, sent, unsent
     Records         record_decision, record_action, actions
     CheckIns        people_to_check_in, claim_check_in, end_check_in
@@ -21,10 +22,10 @@ from typing import Self
 from bot.clock import Clock
 from bot.sealing.master import MasterSource
 from bot.store.check_ins import CheckIns
+from bot.store.claims import Claims
 from bot.store.conversations import Conversations
 from bot.store.database import open_database
 from bot.store.erasure import Erasure
-from bot.store.inbox import Inbox
 from bot.store.messages import Messages
 from bot.store.outbox import Outbox
 from bot.store.people import People
@@ -32,7 +33,7 @@ from bot.store.records import Records
 from bot.store.sessions import Sessions
 
 
-class Store(People, Conversations, Messages, Inbox, Outbox, Records, CheckIns, Erasure):
+class Store(People, Conversations, Messages, Claims, Outbox, Records, CheckIns, Erasure):
     """Everything that is kept. No session is open when a method has returned."""
 
     @classmethod

@@ -48,6 +48,15 @@ ROWS: dict[str, list[str]] = {
         "INSERT INTO admin_audit (admin_id, action, detail, created) VALUES (9, 'reload', '', NOW)",
     ],
     "0003": [],
+    "0004": [
+        "INSERT INTO bans VALUES ('tag', NULL, NOW)",
+        "INSERT INTO invites VALUES ('tag', 3, NOW, NOW)",
+        "INSERT INTO admitted VALUES (7, NOW)",
+        "INSERT INTO used_buttons VALUES ('nonce', NOW)",
+        "INSERT INTO switches VALUES ('maintenance', 'off', NOW)",
+        "INSERT INTO broadcasts (text, state, reached, sent, failed, created) "
+        "VALUES ('news', 'open', 7, 1, 0, NOW)",
+    ],
 }
 
 
