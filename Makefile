@@ -31,7 +31,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 run: $(VENV)/.run ## set everything up and start Lanner (a browser demo without a token)
-	@exec $(PYTHON) -m bot
+	@export LANNER_PLAYGROUND_DIR="$${LANNER_PLAYGROUND_DIR-data/page}"; exec $(PYTHON) -m bot
 
 lint: $(VENV)/.dev ## style, types and the walls between the rooms
 	$(VENV)/bin/ruff check .

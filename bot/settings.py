@@ -6,6 +6,7 @@ the documentation. Knows nothing of what the options do.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -67,6 +68,32 @@ class Settings(BaseSettings):
     lanner_playground_port: int = Field(
         default=8181, ge=0, le=65535, description="The demo page's port on this machine."
     )
+    lanner_playground_dir: Path | None = Field(
+        default=None,
+        description="Where the demo page keeps its chats, as Telegram would, so that a restart "
+        "shows them; /forget_me does not reach it. By default they end with the program, and "
+        "`make run` keeps them in data/page.",
+    )
+    lanner_api_url: str | None = Field(
+        default=None,
+        description="A Bot API server of your own instead of Telegram's: http://127.0.0.1:8081.",
+    )
+    lanner_webhook_url: str | None = Field(
+        default=None,
+        description="The public https address of a proxy that passes /telegram on to this "
+        "machine. Without it, Lanner asks Telegram for updates by itself.",
+    )
+    lanner_webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="The secret that Telegram sends with each update: 1 to 256 letters, digits, "
+        "_ or -. By default a new one at each start.",
+    )
+    lanner_webhook_host: str = Field(
+        default="127.0.0.1", description="The address on which updates are awaited."
+    )
+    lanner_webhook_port: int = Field(
+        default=8182, ge=1, le=65535, description="The port on which updates are awaited."
+    )
     lanner_queue_capacity: int = Field(
         default=64, ge=1, description="Requests that may wait for a reply."
     )
@@ -119,6 +146,26 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(kinds):
             raise ValueError(f"it must begin with {' or '.join(kinds)}")
         return value
+
+    @field_validator("lanner_webhook_url")
+    @classmethod
+    def _https(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("https://", "http://127.0.0.1")):
+            raise ValueError("it must begin with https://, Telegram calls no other")
+        return value
+
+    @field_validator("lanner_webhook_secret")
+    @classmethod
+    def _plain_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[\w-]{1,256}", value.get_secret_value(), re.A):
+            raise ValueError("it may hold 1 to 256 letters, digits, _ and -")
+        return value
+
+    @property
+    def database_file(self) -> Path | None:
+        """Where the SQLite file is; None when the database is a server."""
+        kind, _, path = self.database_url.partition("///")
+        return Path(path) if kind.startswith("sqlite") else None
 
     @property
     def adapters_dir(self) -> Path:

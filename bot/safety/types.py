@@ -83,6 +83,9 @@ class Gate(Protocol):
     def check_in(self, person: PersonContext) -> FixedReply:
         """The gentle line that follows a model reply at level 1."""
 
+    def guard(self, person: PersonContext) -> OutputGuard:
+        """A new guard for one reply to this person."""
+
 
 class GuardTripped(Exception):
     """The model's text must not be shown; `rule` names why, `reply` replaces it."""

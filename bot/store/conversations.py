@@ -39,7 +39,12 @@ class Conversations(Part):
                 found.epoch += 1
             if found is None or new:
                 found = Conversation(
-                    person_id=person_id, chat_id=chat_id, risk=0, epoch=0, created=self._clock()
+                    person_id=person_id,
+                    chat_id=chat_id,
+                    risk=0,
+                    epoch=0,
+                    created=self._clock(),
+                    opened=self._clock(),
                 )
                 session.add(found)
             return found
@@ -74,4 +79,5 @@ def _open(person_id: int, chat_id: int) -> Select[Conversation]:
     wanted = select(Conversation).where(
         Conversation.chat_id == chat_id, Conversation.person_id == person_id
     )
-    return wanted.order_by(Conversation.id.desc()).limit(1)
+    # The clock may go back; what was opened last is then the newest id.
+    return wanted.order_by(Conversation.opened.desc(), Conversation.id.desc()).limit(1)

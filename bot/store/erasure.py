@@ -12,7 +12,7 @@ from bot.sealing.sealed import NOTHING
 from bot.store.claims import has_open
 from bot.store.inbox import open_body
 from bot.store.keyring import HOUSE, Key
-from bot.store.opening import opened
+from bot.store.opening import opened, titled
 from bot.store.part import Part, plain
 from bot.store.tables import (
     AdminAction,
@@ -56,7 +56,7 @@ class Erasure(Part):
                 "person": plain(person) if person else None,
                 "consents": await _rows(session, Consent, Consent.person_id == person_id),
                 "conversations": [
-                    plain(talk)
+                    plain(titled(talk, key))
                     | {
                         "messages": await _rows(
                             session, Message, Message.conversation_id == talk.id, key

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from bot.sealing.sealed import NOTHING, Unreadable
 from bot.store.keyring import Key
@@ -67,6 +67,15 @@ class Inbox(Part):
         async with self._sessions.write() as session:
             return await session.scalar(counted) or 0
 
+    async def park_update(self, update_id: int) -> None:
+        """The attempt was ended by a stop, not by the update: it does not count."""
+        async with self._sessions.write() as session:
+            await session.execute(
+                update(InboxUpdate)
+                .where(InboxUpdate.update_id == update_id, InboxUpdate.attempts > 0)
+                .values(attempts=InboxUpdate.attempts - 1)
+            )
+
     async def finish_update(self, update_id: int) -> None:
         """The update's turn is over: forget what it said, remember that it came.
 
@@ -98,6 +107,12 @@ class Inbox(Part):
         number = body["update_id"]
         row = InboxUpdate(update_id=number, chat_id=chat, person_id=person, created=created)
         return row, body
+
+    async def quarantined_count(self) -> int:
+        """How many updates were put aside."""
+        wanted = select(func.count(InboxUpdate.update_id)).where(InboxUpdate.state == "quarantined")
+        async with self._sessions.read() as session:
+            return await session.scalar(wanted) or 0
 
     async def _end(self, update_id: int, **values: Any) -> None:
         ended = update(InboxUpdate).where(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from bot.sealing.sealed import Unreadable
 from bot.store.keyring import Key
-from bot.store.tables import Message, OutboxPart
+from bot.store.tables import Conversation, Message, OutboxPart
 
 log = logging.getLogger(__name__)
 
@@ -30,3 +30,13 @@ def _open(row: Message | OutboxPart, key: Key | None) -> bool:
         log.error("A row of %s cannot be read: row %s", row.place.table, row.place.row)
         return False
     return True
+
+
+def titled(talk: Conversation, key: Key | None) -> Conversation:
+    """The conversation with its title; one that does not open is no title."""
+    if key is not None and talk.sealed_title:
+        try:
+            talk.opened_title = key.open(talk.place, talk.sealed_title)
+        except Unreadable:
+            log.error("A title cannot be read: conversation %s", talk.id)
+    return talk

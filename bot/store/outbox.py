@@ -9,18 +9,21 @@ harm; sending a message may not. Knows nothing of how that is done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.sealing.sealed import NOTHING
+from bot.sealing.sealed import NOTHING, Place, Sealed
 from bot.store.conversations import Superseded
 from bot.store.keyring import Key
 from bot.store.opening import opened
 from bot.store.part import Part, storable
-from bot.store.tables import Conversation, OutboxPart
+from bot.store.tables import Conversation, Message, OutboxPart
 from bot.store.upsert import new_rows
+
+Seal = Callable[[Place, str], Sealed]
 
 
 class Outbox(Part):
@@ -59,10 +62,13 @@ class Outbox(Part):
             )
             await session.execute(mine.where(OutboxPart.state == "new").values(state="placeholder"))
 
-    async def generated(self, turn: str, texts: Sequence[str]) -> list[OutboxPart]:
+    async def generated(
+        self, turn: str, texts: Sequence[str], words: str | None = None, **made: Any
+    ) -> list[OutboxPart]:
         """Store the reply's text, one part for each message; returns the parts in order.
 
-        Repeating it changes nothing. Raises Superseded when the conversation
+        `words` joins the conversation's history in the same transaction, with
+        how it was `made`. Repeating it changes nothing. Raises Superseded when the conversation
         was restarted or erased since the turn began.
         """
         async with self._sessions.write() as session:
@@ -78,7 +84,26 @@ class Outbox(Part):
                 session.add_all(
                     _follower(first, at, text, key) for at, text in enumerate(texts[1:], 1)
                 )
+                if words is not None:
+                    await self._said(session, first, key.seal, words, made)
             return opened(list(await session.scalars(wanted.order_by(OutboxPart.part))), key)
+
+    async def _said(
+        self, session: AsyncSession, first: OutboxPart, seal: Seal, words: str, made: dict[str, Any]
+    ) -> None:
+        said = Message(
+            conversation_id=first.conversation_id,
+            role="assistant",
+            sealed=NOTHING,
+            telegram_id=first.placeholder_id,
+            created=self._clock(),
+            epoch=first.epoch,
+            **made,
+        )
+        session.add(said)
+        # The words are sealed to the row's number, which the database gives.
+        await session.flush()
+        said.sealed = seal(said.place, storable(words))
 
     async def sent(self, part_id: int) -> None:
         """The part's text reached the chat."""
@@ -88,6 +113,25 @@ class Outbox(Part):
                 .where(OutboxPart.id == part_id, OutboxPart.state == "generated")
                 .values(state="sent", sealed=NOTHING)
             )
+
+    async def turn_parts(self, turn: str) -> list[OutboxPart]:
+        """The parts of a turn that was begun, in order; none when it was not.
+
+        One that is damaged on disk is as if it were still to be written.
+        """
+        wanted = select(OutboxPart).where(OutboxPart.turn == turn).order_by(OutboxPart.part)
+        async with self._sessions.read() as session:
+            parts = list(await session.scalars(wanted))
+            key = await self._key(session, parts[0].conversation_id) if parts else None
+        return opened(parts, key)
+
+    async def is_placeholder(self, chat_id: int, message_id: int) -> bool:
+        """Whether a turn knows this message: what no turn knows was left by a lost answer."""
+        wanted = select(OutboxPart.id).where(
+            OutboxPart.chat_id == chat_id, OutboxPart.placeholder_id == message_id
+        )
+        async with self._sessions.read() as session:
+            return (await session.scalar(wanted.limit(1))) is not None
 
     async def unsent(self) -> list[OutboxPart]:
         """What a crash left under way, oldest turn first."""

@@ -26,6 +26,11 @@ class People(Part):
             await session.execute(new_rows(session, Person).values(**row))
             return (await session.scalars(wanted)).one()
 
+    async def known_person(self, person_id: int) -> Person | None:
+        """The person, if there is one."""
+        async with self._sessions.read() as session:
+            return await session.get(Person, person_id)
+
     async def set_person(self, person_id: int, **values: Any) -> None:
         """Change settings of one person."""
         async with self._sessions.write() as session:

@@ -1,11 +1,13 @@
 """What the application asks of the database, one short transaction each.
 
-    People          person, set_person, consent, has_consented
+    People          person, known_person, set_person, consent, has_consented
     Conversations   conversation, set_risk, epoch, bump_epoch
+    Talks           talks, talk, reopen, rename, delete_talk
     Messages        history, add_message, mark_sent, cut_from
-    Inbox           receive, open_updates, begin_update, finish_update, quarantine_update
+    Inbox           receive, open_updates, begin_update, park_update, finish_update,
+                    quarantine_update, quarantined, quarantined_count
     Claims          claim_updates, free_the_dead, backlog
-    Outbox          open_turn, place, generated, sent, unsent
+    Outbox          open_turn, place, generated, sent, turn_parts, is_placeholder, unsent
     Records         record_decision, record_action, actions
     CheckIns        people_to_check_in, claim_check_in, end_check_in
     Erasure         export, forget, retain, housekeeping, compact
@@ -31,9 +33,10 @@ from bot.store.outbox import Outbox
 from bot.store.people import People
 from bot.store.records import Records
 from bot.store.sessions import Sessions
+from bot.store.talks import Talks
 
 
-class Store(People, Conversations, Messages, Claims, Outbox, Records, CheckIns, Erasure):
+class Store(People, Conversations, Talks, Messages, Claims, Outbox, Records, CheckIns, Erasure):
     """Everything that is kept. No session is open when a method has returned."""
 
     @classmethod

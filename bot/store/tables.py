@@ -82,7 +82,7 @@ class Consent(Base):
 
 
 class Conversation(Base):
-    """One thread of talk; the newest of a chat is the open one.
+    """One thread of talk; the one that a person opened last in a chat is the open one.
 
     `risk` is the level of risk held in it. `epoch` grows when it is restarted:
     a reply that was begun in an earlier epoch is no longer wanted.
@@ -97,6 +97,19 @@ class Conversation(Base):
     risk: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime]
     epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+    opened: Mapped[datetime]
+    sealed_title: Mapped[Sealed | None] = mapped_column("title")
+    opened_title = ""
+
+    @property
+    def title(self) -> str:
+        """The name that the person gave it, if any, once the store has opened it."""
+        return self.opened_title
+
+    @property
+    def place(self) -> Place:
+        """Where the title is sealed to."""
+        return Place("conversations", "title", self.id)
 
 
 class Message(Worded, Base):

@@ -49,6 +49,10 @@ ROWS: dict[str, list[str]] = {
     ],
     "0003": [],
     "0004": [
+        "INSERT INTO conversations (person_id, chat_id, risk, created, opened) "
+        "VALUES (7, 9, 0, NOW, NOW)",
+    ],
+    "0005": [
         "INSERT INTO bans VALUES ('tag', NULL, NOW)",
         "INSERT INTO invites VALUES ('tag', 3, NOW, NOW)",
         "INSERT INTO admitted VALUES (7, NOW)",
