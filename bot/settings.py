@@ -127,8 +127,35 @@ class Settings(BaseSettings):
     lanner_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
+    lanner_log_format: Literal["auto", "json", "words"] = Field(
+        default="auto", description="json or words; auto is words on a terminal, json elsewhere."
+    )
+    lanner_admission: Literal["open", "invite", "list"] = Field(
+        default="open",
+        description="Who may talk: everyone (open), who has an invite code (invite), or only "
+        "LANNER_ALLOWED (list). Words of danger are answered in any case.",
+    )
+    lanner_allowed: Annotated[list[int], NoDecode] = Field(
+        default=[], description="Telegram ids that may always talk, with commas between."
+    )
+    lanner_person_rate: int = Field(
+        default=20, ge=1, description="Messages that one person may send in a minute."
+    )
+    lanner_total_rate: int = Field(
+        default=600, ge=1, description="Messages that all people together may send in a minute."
+    )
+    lanner_operator_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Serve /healthz, /readyz, /metrics and the operator's page on this port of "
+        "this machine.",
+    )
+    lanner_backup_dir: Path | None = Field(
+        default=None, description="Where `make backup` writes. By default LANNER_DATA_DIR/backups."
+    )
 
-    @field_validator("lanner_admins", mode="before")
+    @field_validator("lanner_admins", "lanner_allowed", mode="before")
     @classmethod
     def _ids(cls, value: Any) -> Any:
         """Ids with commas between, in brackets or not."""
@@ -183,6 +210,11 @@ class Settings(BaseSettings):
         """Where the master key is kept."""
         text = self.lanner_master_key.get_secret_value() if self.lanner_master_key else None
         return MasterSource(self.lanner_master_key_file or self.lanner_data_dir / FILE, text)
+
+    @property
+    def backup_dir(self) -> Path:
+        """Where backups are written."""
+        return self.lanner_backup_dir or self.lanner_data_dir / "backups"
 
     @property
     def sampling(self) -> Sampling:
