@@ -272,9 +272,7 @@ class RemoteModel:
         )
 
 
-async def _next(
-    found: AsyncIterator[Piece], stopped: asyncio.Event, until: float
-) -> Piece | None:
+async def _next(found: AsyncIterator[Piece], stopped: asyncio.Event, until: float) -> Piece | None:
     """The next piece, None at the end; Unanswered when stopped or late."""
     left = until - asyncio.get_running_loop().time()
     coming = asyncio.ensure_future(anext(found, None))
