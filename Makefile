@@ -7,10 +7,10 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
   then echo $$p; exit; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint doctor clean
+.PHONY: help install run test lint bench train doctor backup soak clean
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 # torch comes first and alone: asked for together with others, pip may take a
 # build with several gigabytes of CUDA.
@@ -28,6 +28,9 @@ $(VENV)/.dev: $(VENV)/.run
 	@if ! command -v chromium >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	  (apt-get update -q && apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core) || \
 	  echo "Chromium could not be installed: the browser tests will be skipped."; fi
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  (apt-get update -q && apt-get install -q -y --no-install-recommends postgresql) || \
+	  echo "PostgreSQL could not be installed: its tests will be skipped."; fi
 	@touch $@
 
 install: $(VENV)/.run ## set everything up, start nothing
@@ -43,9 +46,19 @@ lint: $(VENV)/.dev ## style, types and the walls between the rooms
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit -q -r bot model training migrations -c pyproject.toml
 
 test: lint ## set everything up, lint, and run the tests
 	$(PYTHON) -m pytest
+
+bench: $(VENV)/.dev ## the demo model beside generate of transformers, on this machine's CPU
+	$(PYTHON) -m tests.benchmarks.cpu
+
+train: $(VENV)/.dev ## train the demo adapter, as `python -m training --preset demo`
+	$(PYTHON) -m training --preset demo
+
+check-lines: $(VENV)/.run ## fail for crisis lines that were checked over 12 months ago
+	@$(PYTHON) -m bot.safety lines
 
 clean: ## remove the environment (people's data in data/ stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

