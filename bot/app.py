@@ -33,6 +33,7 @@ from bot.polling import Polling
 from bot.privacy import Privacy
 from bot.safety.gate import RuleGate
 from bot.schedule import Schedule
+from bot.sealing.master import MasterSource
 from bot.settings import Settings
 from bot.store.store import Store
 from bot.telegram_app import Handling, build, reach
@@ -46,7 +47,7 @@ LAST_WORDS_S = 10.0
 log = logging.getLogger(__name__)
 
 
-OpenStore = Callable[[str, Path, Clock], Awaitable[Store]]
+OpenStore = Callable[[str, Path, Clock, MasterSource], Awaitable[Store]]
 
 
 class DeviceDead(Exception):
@@ -78,14 +79,16 @@ class Lanner:
         self.gate, self.counts = RuleGate(), Counts()
         self.playground: Playground | None = None
         self.background: list[Service] = []
+        self.lock: InstanceLock | None = None
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
         """Open everything; the model loads while the bot already answers."""
         settings = self.settings
-        self.lock = InstanceLock.take(settings.database_file)
+        if settings.database_file is not None:
+            self.lock = InstanceLock.take(settings.database_file)
         self.store = await self._open_store(
-            settings.database_url, settings.lanner_data_dir, self.clock
+            settings.database_url, settings.lanner_data_dir, self.clock, settings.master_key
         )
         await self._open_telegram()
         self.emergency = Emergency(self.gate, self._admins(), self.counts)
@@ -139,7 +142,8 @@ class Lanner:
         if self.playground:
             await self.playground.stop()
         await self.store.close()
-        self.lock.release()
+        if self.lock is not None:
+            self.lock.release()
 
     @property
     def bot(self) -> Bot:

@@ -23,7 +23,7 @@ from bot.inbox import STORE_DOWN, Inbox, StoreFailed
 from bot.observing import TurnObserver
 from bot.patience import Backoff, pause_s
 
-LONG_POLL_S, CONFLICT_S = 20, 5.0
+LONG_POLL_S, CONFLICT_S, STORE_S = 20, 5.0, 1.0
 # A poll answers within LONG_POLL_S or fails soon after; more silence than this is a fault.
 SILENT_S, LOOK_S = 90.0, 5.0
 log = logging.getLogger(__name__)
@@ -95,16 +95,17 @@ class Polling:
                 await self._keep(updates)
 
     async def _keep(self, updates: list[raw.Raw]) -> None:
-        """Only what is on disk is confirmed; words of danger do not wait for the disk."""
-        backoff = Backoff(LOOK_S)
-        while True:
-            try:
-                await self._inbox.take(updates)
-            except STORE_DOWN as error:
-                await self._store_failed(updates, error)
-                await backoff.wait()
-            else:
-                break
+        """Only what is on disk is confirmed; words of danger do not wait for the disk.
+
+        While the disk fails, the same updates and those behind them are asked
+        for again and again: at most 100, which is all that Telegram gives.
+        """
+        try:
+            await self._inbox.take(updates)
+        except STORE_DOWN as error:
+            await self._store_failed(updates, error)
+            await asyncio.sleep(STORE_S)
+            return
         self._last = self._timer()
         if updates:
             self._offset = max(int(each["update_id"]) for each in updates) + 1

@@ -16,7 +16,7 @@ Raw = dict[str, Any]
 
 def body(update: Raw) -> Mapping[str, Any]:
     """The one part of an update that says what happened."""
-    found = next((update[kind] for kind in KINDS if kind in update), {})
+    found: Any = next((update[kind] for kind in KINDS if kind in update), {})
     return found if isinstance(found, Mapping) else {}
 
 

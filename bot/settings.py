@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot.sealing.master import FILE, MasterSource
 from model.types import Sampling
 
 
@@ -50,8 +51,19 @@ class Settings(BaseSettings):
     )
     lanner_database_url: str | None = Field(
         default=None,
-        description="Another SQLite file than LANNER_DATA_DIR/lanner.db: "
-        "sqlite+aiosqlite:////srv/lanner.db.",
+        description="Another SQLite file than LANNER_DATA_DIR/lanner.db, "
+        "sqlite+aiosqlite:////srv/lanner.db, or PostgreSQL: "
+        "postgresql+asyncpg://user:password@host/lanner.",
+    )
+    lanner_master_key: SecretStr | None = Field(
+        default=None,
+        description="The key that wraps every person's key, as `python -m bot.keys new` prints it. "
+        "Without it, a file keeps one.",
+    )
+    lanner_master_key_file: Path | None = Field(
+        default=None,
+        description="The master key's file, made at the first start. "
+        "By default LANNER_DATA_DIR/master.key.",
     )
     lanner_playground_port: int = Field(
         default=8181, ge=0, le=65535, description="The demo page's port on this machine."
@@ -129,9 +141,10 @@ class Settings(BaseSettings):
 
     @field_validator("lanner_database_url")
     @classmethod
-    def _sqlite(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith("sqlite+aiosqlite:///"):
-            raise ValueError("it must begin with sqlite+aiosqlite:///, other databases do not work")
+    def _known_database(cls, value: str | None) -> str | None:
+        kinds = ("sqlite+aiosqlite:///", "postgresql+asyncpg://")
+        if value is not None and not value.startswith(kinds):
+            raise ValueError(f"it must begin with {' or '.join(kinds)}")
         return value
 
     @field_validator("lanner_webhook_url")
@@ -149,9 +162,10 @@ class Settings(BaseSettings):
         return value
 
     @property
-    def database_file(self) -> Path:
-        """Where the SQLite file is."""
-        return Path(self.database_url.split("///", 1)[1])
+    def database_file(self) -> Path | None:
+        """Where the SQLite file is; None when the database is a server."""
+        kind, _, path = self.database_url.partition("///")
+        return Path(path) if kind.startswith("sqlite") else None
 
     @property
     def adapters_dir(self) -> Path:
@@ -160,9 +174,15 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy's URL of the SQLite file."""
+        """SQLAlchemy's URL of the database."""
         kept = f"sqlite+aiosqlite:///{(self.lanner_data_dir / 'lanner.db').resolve()}"
         return self.lanner_database_url or kept
+
+    @property
+    def master_key(self) -> MasterSource:
+        """Where the master key is kept."""
+        text = self.lanner_master_key.get_secret_value() if self.lanner_master_key else None
+        return MasterSource(self.lanner_master_key_file or self.lanner_data_dir / FILE, text)
 
     @property
     def sampling(self) -> Sampling:

@@ -57,13 +57,19 @@ async def rename(update: Update, context: Context) -> None:
 async def status(update: Update, context: Context) -> None:
     """This conversation, and for admins the service."""
     here, who = services(context), ids(update)
+    agreed = await here.store.has_consented(who.person, texts.CONSENT_VERSION)
+    lines = [await _this(update, context)] if agreed else []
+    if who.person in here.admins:
+        lines.append(await here.describe())
+    await answer(update, "\n\n".join(lines) or texts.FIRST_CONSENT, STATUS if agreed else None)
+
+
+async def _this(update: Update, context: Context) -> str:
+    here, who = services(context), ids(update)
     talk = await here.store.conversation(who.person, who.chat)
     history = await here.store.history(talk.id)
     last = next((m for m in reversed(history) if m.prompt_tokens), None)
-    lines = [texts.talk_status(len(history), last)]
-    if who.person in here.admins and who.chat > 0:
-        lines.append(await here.describe())
-    await answer(update, "\n\n".join(lines), STATUS)
+    return texts.talk_status(len(history), last)
 
 
 async def _list(update: Update, context: Context) -> tuple[str, Rows]:

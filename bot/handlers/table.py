@@ -57,7 +57,7 @@ COMMANDS = (
     Command("continue", talk.go_on, "go on from the last reply", group=True),
     Command("conversations", conversations.conversations, "list, open, name, delete", consent=True),
     Command("rename", conversations.rename, consent=True),
-    Command("status", conversations.status, "this conversation", consent=True),
+    Command("status", conversations.status, "this conversation"),
     Command("settings", settings.settings, "language, country, time, check-ins", consent=True),
     Command("privacy", data.privacy, "what is stored"),
     Command("export", data.export, "everything I store about you"),

@@ -6,10 +6,10 @@ Knows nothing of what was said or of what a level of risk means.
 from __future__ import annotations
 
 from sqlalchemy import Select, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.store.part import Part
 from bot.store.tables import Conversation, Person
+from bot.store.upsert import new_rows
 
 
 class Superseded(Exception):
@@ -30,8 +30,10 @@ class Conversations(Part):
             if found is not None:
                 return found
         async with self._sessions.write() as session:
-            made = insert(Person).values(id=person_id, language="en", created=self._clock())
-            await session.execute(made.on_conflict_do_nothing())
+            row = {"id": person_id, "language": "en", "created": self._clock()}
+            await session.execute(new_rows(session, Person).values(**row))
+            # Of two that come at once, one makes the conversation and the other finds it.
+            await session.execute(select(Person).where(Person.id == person_id).with_for_update())
             found = await session.scalar(wanted)
             if found is not None and new:
                 found.epoch += 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.store.part import Part
 from bot.store.tables import Consent, Person
+from bot.store.upsert import new_rows
 
 
 class People(Part):
@@ -22,8 +22,8 @@ class People(Part):
         if known is not None:
             return known
         async with self._sessions.write() as session:
-            made = insert(Person).values(id=person_id, language=language, created=self._clock())
-            await session.execute(made.on_conflict_do_nothing())
+            row = {"id": person_id, "language": language, "created": self._clock()}
+            await session.execute(new_rows(session, Person).values(**row))
             return (await session.scalars(wanted)).one()
 
     async def known_person(self, person_id: int) -> Person | None:

@@ -20,34 +20,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from bot.clock import Clock
+from bot.sealing.master import MasterSource
 from bot.store.check_ins import CheckIns
 from bot.store.conversations import Conversations
-from bot.store.database import Sessions, open_database
+from bot.store.database import open_database
 from bot.store.erasure import Erasure
 from bot.store.inbox import Inbox
 from bot.store.messages import Messages
 from bot.store.outbox import Outbox
 from bot.store.people import People
 from bot.store.records import Records
+from bot.store.sessions import Sessions
 from bot.store.talks import Talks
 
 
 class Store(People, Conversations, Talks, Messages, Inbox, Outbox, Records, CheckIns, Erasure):
     """Everything that is kept. No session is open when a method has returned."""
 
-    def __init__(self, engine: AsyncEngine, sessions: Sessions, clock: Clock) -> None:
-        super().__init__(sessions, clock)
-        self._engine = engine
-
     @classmethod
-    async def open(cls, url: str, data_dir: Path, clock: Clock) -> Self:
+    async def open(
+        cls, url: str, data_dir: Path, clock: Clock, source: MasterSource | None = None
+    ) -> Self:
         """The store of a database, migrated; raises StoreError with one sentence."""
-        engine, sessions = await open_database(url, data_dir)
-        return cls(engine, sessions, clock)
+        return cls(await open_database(url, data_dir, source), clock)
+
+    @property
+    def sessions(self) -> Sessions:
+        """For the operator's commands that work on the whole database."""
+        return self._sessions
 
     async def close(self) -> None:
-        """Give the connections back."""
-        await self._engine.dispose()
+        """Finish what was begun, and give the connections back."""
+        await self._settle()
+        await self._sessions.engine.dispose()

@@ -1,7 +1,8 @@
 """The tables, as SQLAlchemy 2 declares them.
 
-Times are UTC. Knows nothing of Telegram's objects or of the model: ids and
-plain values only.
+Times are UTC. What people and the model said is sealed: a row's `text` or
+`body` is there once the store has opened it. Knows nothing of Telegram's
+objects or of the model: ids and plain values only.
 """
 
 from __future__ import annotations
@@ -9,10 +10,35 @@ from __future__ import annotations
 from datetime import date, datetime, time
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from bot.sealing.sealed import Place, Sealed
 from bot.store.base import Base as Base
+
+NO_BODY: dict[str, Any] = {}
+
+
+class Bodied:
+    """A row with a sealed JSON body, which the store opens before it hands the row out."""
+
+    opened = NO_BODY
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What it holds; {} when it cannot be read."""
+        return self.opened
+
+
+class Worded:
+    """A row with sealed text, which the store opens before it hands the row out."""
+
+    opened = ""
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        return self.opened
 
 
 class Person(Base):
@@ -29,6 +55,20 @@ class Person(Base):
     # Wall time; none is no check-in. `since` keeps a time set just now from firing for the past.
     check_in_at: Mapped[time | None]
     check_in_since: Mapped[datetime | None]
+
+
+class PersonKey(Base):
+    """The key that seals a person's words, wrapped by the master key named `master`.
+
+    Erasing this row erases the words, in every copy of them. No foreign key:
+    an update is sealed before its person is known. Id 0 is nobody's.
+    """
+
+    __tablename__ = "person_keys"
+    person_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    wrapped: Mapped[Sealed]
+    master: Mapped[str]
+    created: Mapped[datetime]
 
 
 class Consent(Base):
@@ -58,10 +98,21 @@ class Conversation(Base):
     created: Mapped[datetime]
     epoch: Mapped[int] = mapped_column(default=0, server_default="0")
     opened: Mapped[datetime]
-    title: Mapped[str | None] = mapped_column(Text)
+    sealed_title: Mapped[Sealed | None] = mapped_column("title")
+    opened_title = ""
+
+    @property
+    def title(self) -> str:
+        """The name that the person gave it, if any, once the store has opened it."""
+        return self.opened_title
+
+    @property
+    def place(self) -> Place:
+        """Where the title is sealed to."""
+        return Place("conversations", "title", self.id)
 
 
-class Message(Base):
+class Message(Worded, Base):
     """One message of a conversation, with how the model's were made."""
 
     __tablename__ = "messages"
@@ -71,7 +122,7 @@ class Message(Base):
         ForeignKey("conversations.id", ondelete="CASCADE"), index=True
     )
     role: Mapped[str]
-    text: Mapped[str] = mapped_column(Text)
+    sealed: Mapped[Sealed] = mapped_column("text")
     telegram_id: Mapped[int | None] = mapped_column(BigInteger)
     created: Mapped[datetime] = mapped_column(index=True)
     model: Mapped[str | None]
@@ -85,6 +136,11 @@ class Message(Base):
     total_s: Mapped[float | None]
     stopped: Mapped[bool] = mapped_column(default=False, server_default="0")
     epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+
+    @property
+    def place(self) -> Place:
+        """Where the text is sealed to."""
+        return Place("messages", "text", self.id)
 
 
 class SafetyDecision(Base):
@@ -100,7 +156,7 @@ class SafetyDecision(Base):
     created: Mapped[datetime]
 
 
-class InboxUpdate(Base):
+class InboxUpdate(Bodied, Base):
     """An update from Telegram, on disk before Telegram is told that it was received.
 
     `state` is open, done (its body is emptied, its id stays so that it is not
@@ -109,7 +165,7 @@ class InboxUpdate(Base):
 
     __tablename__ = "inbox"
     update_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    body: Mapped[dict[str, Any]]
+    sealed: Mapped[Sealed] = mapped_column("body")
     attempts: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime]
     chat_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
@@ -117,8 +173,18 @@ class InboxUpdate(Base):
     state: Mapped[str] = mapped_column(default="open", server_default="open", index=True)
     error: Mapped[str | None]
 
+    @property
+    def owner(self) -> int:
+        """Whose key seals the body: the sender's, else the chat's, else nobody's."""
+        return self.person_id or self.chat_id or 0
 
-class OutboxPart(Base):
+    @property
+    def place(self) -> Place:
+        """Where the body is sealed to."""
+        return Place("inbox", "body", self.update_id)
+
+
+class OutboxPart(Worded, Base):
     """One message on its way to a chat: new, placeholder, generated, sent.
 
     A turn has one part for each message that its reply is split into.
@@ -136,8 +202,13 @@ class OutboxPart(Base):
     epoch: Mapped[int]
     state: Mapped[str] = mapped_column(index=True)
     placeholder_id: Mapped[int | None] = mapped_column(BigInteger)
-    text: Mapped[str] = mapped_column(Text)
+    sealed: Mapped[Sealed] = mapped_column("text")
     created: Mapped[datetime]
+
+    @property
+    def place(self) -> Place:
+        """Where the text is sealed to."""
+        return Place("outbox", "text", f"{self.turn}/{self.part}")
 
 
 class CheckIn(Base):

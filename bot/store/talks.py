@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.store.keyring import Key
+from bot.store.opening import opened, titled
 from bot.store.part import Part, storable
 from bot.store.tables import Conversation, Message, OutboxPart
 
@@ -38,20 +40,23 @@ class Talks(Part):
 
     async def talks(self, person_id: int, chat_id: int, most: int = 10) -> list[Talk]:
         """The open one first, then those that were open before it; empty ones are left out."""
+        said = select(Message.conversation_id, func.count(Message.id).label("number"))
+        counted = said.group_by(Message.conversation_id).subquery()
         wanted = (
-            select(Conversation, func.count(Message.id))
-            .join(Message)
+            select(Conversation, counted.c.number)
+            .join(counted, counted.c.conversation_id == Conversation.id)
             .where(Conversation.person_id == person_id, Conversation.chat_id == chat_id)
-            .group_by(Conversation.id)
             .order_by(Conversation.opened.desc(), Conversation.id.desc())
             .limit(most)
         )
         async with self._sessions.read() as session:
             found = (await session.execute(wanted)).all()
-            return [
-                Talk(talk.id, talk.title or await _beginning(session, talk.id), count, talk.created)
-                for talk, count in found
-            ]
+            key = await self._keys.one(session, person_id)
+            lines = []
+            for talk, number in found:
+                title = titled(talk, key).title or await _beginning(session, talk.id, key)
+                lines.append(Talk(talk.id, title, number, talk.created))
+            return lines
 
     async def reopen(self, person_id: int, conversation_id: int) -> bool:
         """The conversation is the open one again; False when it is not the person's."""
@@ -75,7 +80,9 @@ class Talks(Part):
         async with self._sessions.write() as session:
             talk = await _own(session, person_id, conversation_id)
             if talk is not None:
-                talk.title = storable(" ".join(title.split()))[:TITLE] or None
+                key = await self._keys.make_one(session, person_id)
+                named = storable(" ".join(title.split()))[:TITLE]
+                talk.sealed_title = key.seal(talk.place, named) or None
             return talk is not None
 
     async def delete_talk(self, person_id: int, conversation_id: int) -> bool:
@@ -96,10 +103,9 @@ async def _own(session: AsyncSession, person: int, conversation: int) -> Convers
     return talk if talk is not None and talk.person_id == person else None
 
 
-async def _beginning(session: AsyncSession, conversation: int) -> str:
-    first = select(Message.text).where(
-        Message.conversation_id == conversation, Message.role == "user"
-    )
-    words = await session.scalar(first.order_by(Message.id).limit(1)) or "…"
+async def _beginning(session: AsyncSession, conversation: int, key: Key | None) -> str:
+    first = select(Message).where(Message.conversation_id == conversation, Message.role == "user")
+    rows = await session.scalars(first.order_by(Message.id).limit(1))
+    words = next((row.text for row in opened(list(rows), key)), "") or "…"
     plain = " ".join(words.split())
     return plain if len(plain) <= TITLE // 2 else f"{plain[: TITLE // 2].rstrip()}…"

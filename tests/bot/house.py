@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import SecretStr
 
 from bot.app import Lanner, OpenStore
 from bot.playground.chats import Chat
@@ -20,12 +23,23 @@ TOKEN = "1:playground"
 ADMIN = person_id("admin")
 
 
+class Now:
+    """The machine's clock, until a test sets `now`."""
+
+    def __init__(self) -> None:
+        self.now: datetime | None = None
+
+    def __call__(self) -> datetime:
+        return self.now or datetime.now(UTC)
+
+
 class House:
     """The Bot API server stays when Lanner is closed and opened again, as Telegram does."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.model = folder, ScriptedModel()
         self.telegram = Playground(TOKEN, 0, dict)
+        self.clock = Now()
         self.open_store: OpenStore = Store.open
         self._run: asyncio.Task[None] | None = None
 
@@ -35,11 +49,11 @@ class House:
         given = {"lanner_data_dir": self.folder, "lanner_admins": [ADMIN], **options}
         settings = Settings(
             _env_file=None,  # type: ignore[call-arg]
-            telegram_bot_token=TOKEN,
+            telegram_bot_token=SecretStr(TOKEN),
             lanner_api_url=self.telegram.url,
             **given,
         )
-        self.lanner = Lanner(settings, self.model, open_store=self.open_store)
+        self.lanner = Lanner(settings, self.model, self.clock, self.open_store)
         await self.lanner.start()
         self._run = asyncio.create_task(self.lanner.run())
 
@@ -62,7 +76,8 @@ class House:
             await service.stop()
         await self.lanner.application.shutdown()
         await self.lanner.store.close()
-        self.lanner.lock.release()
+        if self.lanner.lock is not None:
+            self.lanner.lock.release()
 
     async def leave(self) -> None:
         await self.close()
@@ -93,6 +108,8 @@ class House:
     async def until(self, met: Callable[[], Any]) -> None:
         async with asyncio.timeout(60):
             while not met():
+                if self._run is not None and self._run.done() and self._run.exception():
+                    self._run.result()
                 await asyncio.sleep(0.01)
 
     async def say(self, text: str, name: str = "you", group: str | None = None) -> str:
@@ -127,11 +144,17 @@ class House:
         await self.until(lambda: len(self.bot_says(name, group)) > before)
         return self.bot_says(name, group)[-1]
 
+    async def heard(
+        self, text: str, before: int = 0, name: str = "you", group: str | None = None
+    ) -> None:
+        """Until the bot has said this more often than `before`."""
+        await self.until(lambda: self.bot_says(name, group).count(text) > before)
+
     async def agree(self, name: str = "you") -> None:
         await self.say("/start", name)
         await self.press("consent:yes", name)
         await self.until(lambda: len(self.bot_says(name)) > 1)
 
-    async def settled(self, name: str = "you") -> None:
-        """Until nothing is on its way to this person."""
+    async def settled(self) -> None:
+        """Until nothing is on its way to anybody."""
         await self.until(lambda: not self.lanner.inbox.workers())

@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
-from telegram.error import TelegramError
 
 from bot.app import DeviceDead
 from bot.lock import AlreadyRunning
+from bot.playground.state import person_id
 from bot.store.store import Store
 from tests.bot.dying import DyingStore
-from tests.bot.house import ADMIN, House
+from tests.bot.house import House
 
 REPLY = "I hear you. Tell me more."
 MOST_STEPS = 60
 
 
 async def roles(house: House) -> list[str]:
-    from bot.playground.state import person_id
-
     talk = await house.lanner.store.conversation(person_id("you"), person_id("you"))
     return [m.role for m in await house.lanner.store.history(talk.id)]
 
 
-@pytest.mark.parametrize("words", ["hello", "I want to kill myself tonight"])
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_a_death_at_any_step_of_a_turn_costs_and_doubles_nothing(
-    house: House, words: str
-) -> None:
+async def test_a_death_at_any_step_of_a_turn_costs_and_doubles_nothing(house: House) -> None:
     await house.agree()
-    expected = await house.say(words)
-    await house.settled()
+    fixed = await house.say("I want to kill myself tonight")
+    turns = [("hello", REPLY), ("I want to kill myself tonight", fixed)]
     step, died = 0, True
     while died:
         assert step < MOST_STEPS
+        words, expected = turns[step % 2]
         await house.say("/new")
         await house.close()
         house.open_store = dying_at(step)
@@ -49,7 +45,7 @@ async def test_a_death_at_any_step_of_a_turn_costs_and_doubles_nothing(
             await house.crash()
             house.open_store = Store.open
             await house.open()
-        await house.until(lambda before=before: house.bot_says().count(expected) > before)  # type: ignore[misc]
+        await house.heard(expected, before)
         await house.settled()
         assert house.bot_says().count(expected) == before + 1, f"step {step}"
         assert await roles(house) == ["user", "assistant"], f"step {step}"
@@ -136,7 +132,7 @@ async def test_drafts_that_are_refused_fall_back_to_an_edited_message(house: Hou
     house.faults.fail("sendMessageDraft", 400, "Bad Request: method is not available", times=-1)
     house.model.free.clear()
     house.world.say("you", "hello")
-    await house.until(lambda: "I hear you. Tell me" in house.bot_says()[-1])
+    await house.until(lambda: house.bot_says()[-1].startswith("I hear you."))
     assert any("stop" in each for each in house.shown().values())
     house.model.free.set()
     await house.until(lambda: REPLY in house.bot_says())
@@ -242,16 +238,15 @@ async def test_words_of_danger_are_answered_once_while_the_disk_is_full(house: H
     store.receive = failing  # type: ignore[method-assign]
     full.set()
     house.world.say("you", "hello")
-    reply = await house.say("I want to kill myself tonight")
+    reply = await house.say("I want to kill myself tonight", "other")
     assert "emergency" in reply
     await house.until(lambda: any("database" in t for t in house.bot_says("admin")))
     assert house.model.asked == []
     full.clear()
-    await house.until(lambda: house.model.asked)
-    await house.until(lambda: not house.world.updates.pending if hasattr(
-        house.world.updates, "pending") else True)  # fmt: skip
+    await house.heard(REPLY)
+    await house.until(lambda: house.lanner.counts.ends["fixed"])
     await house.settled()
-    assert house.bot_says().count(reply) == 1
+    assert house.bot_says("other").count(reply) == 1
 
 
 async def test_a_dead_device_is_said_and_ends_the_run(house: House) -> None:
@@ -269,14 +264,14 @@ async def test_danger_is_answered_while_the_device_is_dead(house: House) -> None
     await house.agree()
     house.lanner.chat.writer.device_died("The device has died.")
     assert "emergency" in await house.say("I want to kill myself tonight")
-    assert await house.say("hello") == "The device has died."
+    await house.agree("other")
+    assert await house.say("hello", "other") == "The device has died."
 
 
 async def test_polling_that_died_silently_begins_anew(house: House) -> None:
     await house.agree()
     await house.close()
     hung = house.faults.delay("getUpdates", 3600, times=1)
-    house.lanner_silent = 0.2  # type: ignore[attr-defined]
     await house.open()
     polling = house.lanner.intake
     polling._silent_s, polling._look_s = 0.5, 0.1  # type: ignore[union-attr]
@@ -290,7 +285,7 @@ async def test_a_dropped_reply_is_counted_and_leaves_nothing_in_the_chat(house: 
     await house.say("/settings streaming edit")
     house.model.free.clear()
     house.world.say("you", "hello")
-    await house.until(lambda: "I hear you. Tell me" in house.bot_says()[-1])
+    await house.until(lambda: house.bot_says()[-1].startswith("I hear you."))
     store = house.lanner.store
     await store.bump_epoch((await store.conversation(house.chat().id, house.chat().id)).id)
     house.model.free.set()
@@ -300,7 +295,7 @@ async def test_a_dropped_reply_is_counted_and_leaves_nothing_in_the_chat(house: 
 
 
 async def test_a_stop_ends_at_once_though_the_model_would_write_for_ever(
-    house: House, tmp_path: Path
+    house: House,
 ) -> None:
     await house.agree()
     house.model.free.clear()
@@ -309,7 +304,3 @@ async def test_a_stop_ends_at_once_though_the_model_would_write_for_ever(
     async with asyncio.timeout(30):
         await house.close()
     assert not any("I hear you" in t for t in house.bot_says())
-    assert ADMIN
-
-
-assert TelegramError

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("conversations", sa.Column("title", sa.Text(), nullable=True))
+    op.add_column("conversations", sa.Column("title", sa.LargeBinary(), nullable=True))
     op.add_column("conversations", sa.Column("opened", sa.DateTime(), nullable=True))
     op.execute("UPDATE conversations SET opened = created")
     with op.batch_alter_table(
