@@ -7,7 +7,7 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
   then echo $$p; exit; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint doctor clean
+.PHONY: help pictures install run test lint doctor clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ lint: $(VENV)/.dev ## style, types and the walls between the rooms
 
 test: lint ## set everything up, lint, and run the tests
 	$(PYTHON) -m pytest
+
+pictures: $(VENV)/.dev ## take the README's pictures anew, from a real talk with the demo model
+	LANNER_PICTURES=docs/images $(PYTHON) -m pytest tests/e2e/test_browser.py -k readmes_pictures
 
 clean: ## remove the environment (people's data in data/ stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
