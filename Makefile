@@ -7,10 +7,10 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
   then echo $$p; exit; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench train doctor backup soak clean
+.PHONY: help install run test lint pictures bench train check-lines doctor clean
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 # torch comes first and alone: asked for together with others, pip may take a
 # build with several gigabytes of CUDA.
@@ -59,6 +59,9 @@ train: $(VENV)/.dev ## train the demo adapter, as `python -m training --preset d
 
 check-lines: $(VENV)/.run ## fail for crisis lines that were checked over 12 months ago
 	@$(PYTHON) -m bot.safety lines
+
+pictures: $(VENV)/.dev ## take the README's pictures anew, from a real talk with the demo model
+	LANNER_PICTURES=docs/images $(PYTHON) -m pytest tests/e2e/test_browser.py -k readmes_pictures
 
 clean: ## remove the environment (people's data in data/ stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

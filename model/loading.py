@@ -6,7 +6,6 @@ Errors are ModelUnavailable with one sentence that says what to do.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,6 @@ def load_decoder(
     name = name or (FALCON if cuda else DEMO)
     if not cuda:
         say("No CUDA GPU was found: the model runs on the CPU.")
-        torch.set_num_threads(max(1, (os.cpu_count() or 2)))
     if name == DEMO:
         say("Loading the demo model, SmolLM2-135M-Instruct; a real service runs Falcon-7B.")
         return _decoder(str(demo_folder(data_dir, say)), HUB_ID, HUB_ID, width, demo=True)

@@ -65,4 +65,4 @@ def test_every_option_that_is_named_is_a_setting() -> None:
     known = {name.upper() for name in Settings.model_fields}
     for page in PAGES:
         named = set(re.findall(r"\bLANNER_[A-Z_]*[A-Z]\b", page.read_text()))
-        assert {name for name in named if name not in known} <= {"LANNER_SCREENSHOT"}, page
+        assert {name for name in named if name not in known} <= {"LANNER_PICTURES"}, page
