@@ -7,7 +7,7 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
   then echo $$p; exit; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean
+.PHONY: help run test lint bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ lint: $(VENV)/.dev ## style, types and the walls between the rooms
 
 test: lint ## set everything up, lint, and run the tests
 	$(PYTHON) -m pytest
+
+bench: $(VENV)/.dev ## Lanner beside transformers' generate on this CPU, in one run
+	$(PYTHON) tests/benchmarks/cpu.py
 
 clean: ## remove the environment (people's data in data/ stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

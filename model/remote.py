@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -167,7 +167,8 @@ class RemoteModel:
 
     async def failed(self) -> str:
         """Never: another server's device can come back without this process ending."""
-        return await asyncio.get_running_loop().create_future()
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
 
     def adapters(self) -> Sequence[AdapterInfo]:
         """See model.types.Model.adapters."""
@@ -207,7 +208,7 @@ class RemoteModel:
         self._idle.clear()
         return talk
 
-    async def _pieces(self, talk: Talk, stopped: asyncio.Event) -> AsyncIterator[str]:
+    async def _pieces(self, talk: Talk, stopped: asyncio.Event) -> AsyncGenerator[str, None]:
         """Text until the end, the deadline or a stop; tries again before the first piece only."""
         until = asyncio.get_running_loop().time() + talk.request.deadline_s
         for attempt in range(1, TRIES + 1):
@@ -223,7 +224,7 @@ class RemoteModel:
                     raise
                 await asyncio.sleep(self._pause_s * attempt)
 
-    async def _asked(self, talk: Talk) -> AsyncIterator[Piece]:
+    async def _asked(self, talk: Talk) -> AsyncGenerator[Piece, None]:
         """One try; every way to fail becomes Unanswered."""
         assert self._client is not None  # noqa: S101
         body = self._body(talk.request, talk.turns)

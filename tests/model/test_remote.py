@@ -51,6 +51,9 @@ def event(text: str, reason: str | None = None) -> str:
 WHOLE = [event("Good "), event("evening"), event("", "stop"), "data: [DONE]\n\n"]
 
 
+ENDLESS: list[str | float] = [0.05, event("x")] * 1000
+
+
 class Peer:
     """Answers each call with the next script: a status, or pieces of a stream."""
 
@@ -180,7 +183,7 @@ async def test_a_refused_request_names_the_settings_and_is_not_repeated() -> Non
 
 async def test_cancelling_closes_the_stream_at_the_server() -> None:
     peer = Peer()
-    peer.scripts = [[event("Good "), *([0.05, event("x")] * 1000)]]
+    peer.scripts = [[event("Good "), *ENDLESS]]
     async with model(peer) as found:
         got: list[Event] = []
         async for one in found.submit(request()):
@@ -204,7 +207,7 @@ async def test_a_silent_server_fails_the_turn_at_its_deadline() -> None:
 
 async def test_more_than_the_capacity_is_refused() -> None:
     peer = Peer()
-    peer.scripts = [[event("Good "), *([0.05, event("x")] * 1000)]]
+    peer.scripts = [[event("Good "), *ENDLESS]]
     async with model(peer, capacity=1) as found:
         first = found.submit(request("a"))
         await anext(first)
