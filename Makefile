@@ -52,7 +52,7 @@ test: lint ## set everything up, lint, and run the tests
 	$(PYTHON) -m pytest
 
 bench: $(VENV)/.dev ## the demo model beside generate of transformers, on this machine's CPU
-	$(PYTHON) -m tests.benchmarks.cpu
+	$(PYTHON) tests/benchmarks/cpu.py
 
 train: $(VENV)/.dev ## train the demo adapter, as `python -m training --preset demo`
 	$(PYTHON) -m training --preset demo

@@ -16,7 +16,8 @@ from model.demo import HUB_ID, demo_folder
 from model.engine import Engine
 from model.jobs import DoesNotFit
 from model.queue import WorkerQueue
-from model.types import ModelUnavailable
+from model.remote import RemoteModel
+from model.types import Model, ModelUnavailable
 
 FALCON = "tiiuae/falcon-7b"
 DEMO = "demo"
@@ -33,12 +34,17 @@ def open_model(
     adapters_dir: Path,
     slots: int | None = None,
     capacity: int = 64,
+    remote_key: str | None = None,
     say: Callable[[str], None] = print,
-) -> WorkerQueue:
-    """A queue whose `start()` loads; nothing heavy happens here.
+) -> Model:
+    """A model whose `start()` loads; nothing heavy happens here.
 
-    `slots` is how many replies may be written at the same time.
+    `model` may be a server: http://host:8000/v1#name. `slots` is how many
+    replies may be written at the same time.
     """
+    if model is not None and model.startswith(("http://", "https://")):
+        url, _, name = model.partition("#")
+        return RemoteModel(url, name or "default", key=remote_key, capacity=capacity)
 
     def engine(name: str | None) -> Engine:
         return Engine(load_decoder(name, data_dir, say, slots))

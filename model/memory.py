@@ -38,7 +38,8 @@ def kv_bytes(config: Any) -> int:
     """Bytes of one token's keys and values in 16 bits, all layers."""
     heads = int(config.num_attention_heads)
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    groups = getattr(config, "num_key_value_heads", None) or getattr(config, "num_kv_heads", heads)
+    grouped = getattr(config, "num_key_value_heads", None) or getattr(config, "num_kv_heads", None)
+    groups = int(grouped or heads)
     if getattr(config, "multi_query", False) and not config.new_decoder_architecture:
         groups = 1
-    return 2 * HALF_BYTES * int(config.num_hidden_layers) * int(groups) * int(size)
+    return 2 * HALF_BYTES * int(config.num_hidden_layers) * groups * int(size)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +33,7 @@ from model.types import (
     Request,
     State,
     Text,
+    Turn,
 )
 from model.worker import BROKEN, LATE
 
@@ -41,7 +42,8 @@ REFUSED = "The model's server refused the request ({status}): check LANNER_REMOT
 # Tries before the first token, and the pause before each next one, seconds.
 TRIES, PAUSE_S = 3, 0.5
 CONNECT_S = 10.0
-# Characters of history a token stands for, at least; the server knows the true number.
+PATIENCE_S = 5.0
+# Characters that a token of plain text has at least, on average; only the server can count.
 CHARACTERS = 3
 CONTEXT_TOKENS = 2048
 
@@ -59,6 +61,7 @@ class Talk:
     """A request under way. `text` is what came of it."""
 
     request: Request
+    turns: list[Turn]
     born: float
     text: str = ""
     tokens: int = 0
@@ -90,6 +93,8 @@ class RemoteModel:
         self._prompts = PromptBuilder(Plain())
         self._talks: dict[str, Talk] = {}
         self._tasks: dict[str, asyncio.Event] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._client: httpx.AsyncClient | None = None
         self._state: State = "stopped"
         self._error: str | None = None
@@ -119,8 +124,9 @@ class RemoteModel:
         self._state = "stopped"
         for name in list(self._talks):
             self.cancel(name)
-        while self._talks:
-            await asyncio.sleep(0.01)
+        with suppress(TimeoutError):
+            # Whoever has stopped reading is not waited for.
+            await asyncio.wait_for(self._idle.wait(), PATIENCE_S)
         if self._client is not None:
             await self._client.aclose()
             self._client = None
@@ -139,6 +145,8 @@ class RemoteModel:
             yield Cancelled(talk.text) if talk.cancelled else Failed(str(error))
         finally:
             del self._talks[request.id], self._tasks[request.id]
+            if not self._talks:
+                self._idle.set()
 
     def cancel(self, request_id: str) -> bool:
         """See model.types.Model.cancel; the connection is closed, which the server sees."""
@@ -159,7 +167,8 @@ class RemoteModel:
 
     async def failed(self) -> str:
         """Never: another server's device can come back without this process ending."""
-        return await asyncio.get_running_loop().create_future()
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
 
     def adapters(self) -> Sequence[AdapterInfo]:
         """See model.types.Model.adapters."""
@@ -193,11 +202,13 @@ class RemoteModel:
             raise ModelUnavailable(TWICE)
         if len(self._talks) >= self._capacity:
             raise QueueFull(FULL)
-        talk = self._talks[request.id] = Talk(request, self._clock())
+        turns = newest(request.turns, budget(request))
+        talk = self._talks[request.id] = Talk(request, turns, self._clock())
         self._tasks[request.id] = asyncio.Event()
+        self._idle.clear()
         return talk
 
-    async def _pieces(self, talk: Talk, stopped: asyncio.Event) -> AsyncIterator[str]:
+    async def _pieces(self, talk: Talk, stopped: asyncio.Event) -> AsyncGenerator[str, None]:
         """Text until the end, the deadline or a stop; tries again before the first piece only."""
         until = asyncio.get_running_loop().time() + talk.request.deadline_s
         for attempt in range(1, TRIES + 1):
@@ -213,10 +224,10 @@ class RemoteModel:
                     raise
                 await asyncio.sleep(self._pause_s * attempt)
 
-    async def _asked(self, talk: Talk) -> AsyncIterator[Piece]:
+    async def _asked(self, talk: Talk) -> AsyncGenerator[Piece, None]:
         """One try; every way to fail becomes Unanswered."""
         assert self._client is not None  # noqa: S101
-        body = self._body(talk.request)
+        body = self._body(talk.request, talk.turns)
         try:
             async with self._client.stream("POST", f"{self._url}/completions", json=body) as answer:
                 if answer.status_code != httpx.codes.OK:
@@ -232,10 +243,8 @@ class RemoteModel:
             # The stream ended and did not say that the reply had.
             raise Unanswered(BROKEN, again=True)
 
-    def _body(self, request: Request) -> dict[str, object]:
+    def _body(self, request: Request, turns: Sequence[Turn]) -> dict[str, object]:
         sampling = request.sampling
-        room = CONTEXT_TOKENS - sampling.max_new_tokens
-        turns = self._prompts.newest(request.turns, max(room, CONTEXT_TOKENS // 2) * CHARACTERS)
         body: dict[str, object] = {
             "model": self._name,
             "prompt": self._prompts.render(turns),
@@ -265,7 +274,7 @@ class RemoteModel:
             adapter=None,
             prompt_tokens=0,
             completion_tokens=talk.tokens,
-            turns_left_out=0,
+            turns_left_out=len(talk.request.turns) - len(talk.turns),
             queued_s=0.0,
             first_token_s=(talk.first or now) - talk.born,
             total_s=took,
@@ -287,6 +296,29 @@ async def _next(found: AsyncIterator[Piece], stopped: asyncio.Event, until: floa
         if not coming.done():
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
+
+
+def budget(request: Request) -> int:
+    """Characters that a prompt may have, so that its reply has room."""
+    room = CONTEXT_TOKENS - request.sampling.max_new_tokens
+    return max(room, CONTEXT_TOKENS // 2) * CHARACTERS
+
+
+def newest(turns: Sequence[Turn], characters: int) -> list[Turn]:
+    """The system turn and the newest others that fit; a last turn too long keeps its end."""
+    system = [turn for turn in turns if turn.role == "system"]
+    left = characters - sum(len(turn.text) for turn in system)
+    talk: list[Turn] = []
+    for turn in reversed([turn for turn in turns if turn.role != "system"]):
+        left -= len(turn.text)
+        if left < 0:
+            break
+        talk.insert(0, turn)
+    if not talk and len(turns) > len(system):
+        talk = [Turn(turns[-1].role, turns[-1].text[-max(characters // 2, 1) :])]
+    while len(talk) > 1 and talk[0].role == "assistant":
+        talk.pop(0)
+    return [*system, *talk]
 
 
 class Plain:

@@ -68,8 +68,7 @@ class Decoder(Protocol):
     be stepped once more after the token that ended it. Where it is False a step
     is done when it returns.
 
-    `adapter` and `current` are the adapter, and the number of its version, that
-    sequences are opened on now. Versions only grow.
+    Each adapter that was switched to is a version of its own; numbers only grow.
     """
 
     name: str
@@ -83,8 +82,14 @@ class Decoder(Protocol):
     context: int
     prefill_tokens: int
     ahead: bool
-    adapter: AdapterInfo | None
-    current: int
+
+    @property
+    def adapter(self) -> AdapterInfo | None:
+        """The adapter that sequences are opened on now."""
+
+    @property
+    def current(self) -> int:
+        """The number of its version."""
 
     @property
     def parameters(self) -> int:

@@ -188,9 +188,8 @@ class ReferenceDecoder:
     def _groups(self, chunks: dict[int, list[int]]) -> Iterator[dict[int, list[int]]]:
         """Chunks that go together: one version, and on a GPU of similar length."""
         group: dict[int, list[int]] = {}
-        key = lambda slot: (self._held[slot].version, len(chunks[slot]))  # noqa: E731
-        for slot in sorted(chunks, key=key):
-            version, count = key(slot)
+        keyed = sorted((self._held[slot].version, len(ids), slot) for slot, ids in chunks.items())
+        for version, count, slot in keyed:
             if group and (
                 self.device.type == "cpu"
                 or self._held[next(iter(group))].version != version

@@ -108,7 +108,7 @@ def test_greedy_tokens_equal_generate_whatever_happens_around_them(
     """Joins, cancels, evictions, edited and continued histories, switches, in random order."""
     rng = random.Random(seed)
     decoder = Ahead(width=3, slots=4)
-    decoder.ahead = ahead  # type: ignore[misc]
+    decoder.ahead = ahead
     engine = Engine(decoder)
     histories: dict[str, list[Turn]] = {}
     talks: list[tuple[str, Running]] = []
@@ -218,7 +218,7 @@ def test_a_seed_draws_the_same_tokens_alone_and_in_company(ahead: bool) -> None:
 
     def tokens(company: Sequence[str]) -> list[int]:
         decoder = Ahead(width=4, slots=4)
-        decoder.ahead = ahead  # type: ignore[misc]
+        decoder.ahead = ahead
         engine = Engine(decoder)
         others = [engine.join(request(text, text), 5) for text in company]
         engine.advance()

@@ -64,8 +64,8 @@ class Llama:
     @property
     def bytes(self) -> int:
         """Memory of weights, and of the KV if every slot were full."""
-        kv = sum(part.numel() * part.element_size() for part in self._kv)
-        embedding = self._embedding.numel() * self._embedding.element_size()
+        kv: int = sum(part.numel() * part.element_size() for part in self._kv)
+        embedding = int(self._embedding.numel() * self._embedding.element_size())
         return kv + embedding + sum(matrix.bytes for matrix in self._matrices())
 
     @torch.inference_mode()

@@ -44,7 +44,9 @@ class Matrix:
     def few(self, x: torch.Tensor) -> torch.Tensor:
         """For a decode step: x [rows, inputs] of `dtype`; returns the same dtype."""
         if self.kind == "int4":
-            return torch.ops.aten._weight_int4pack_mm_for_cpu(x, self._codes, GROUP, self._scales)
+            multiply = torch.ops.aten._weight_int4pack_mm_for_cpu
+            y: torch.Tensor = multiply(x, self._codes, GROUP, self._scales)
+            return y
         return self.many(x) if self._half is None else self._by_fours(x)
 
     def many(self, x: torch.Tensor) -> torch.Tensor:
@@ -58,7 +60,7 @@ class Matrix:
         """FBGEMM sums in another order for each number of rows: always give it four."""
         rows = len(x)
         filled = x if rows % 4 == 0 else torch.cat([x, x[:1].expand(-rows % 4, -1)])
-        parts = [self.many(part) for part in filled.split(4)]
+        parts = [self.many(part) for part in torch.split(filled, 4)]
         return (parts[0] if len(parts) == 1 else torch.cat(parts))[:rows]
 
     @property
