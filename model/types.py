@@ -14,7 +14,7 @@ Errors that callers may see:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -126,20 +126,29 @@ Event = Queued | Text | Done | Cancelled | Failed
 
 @dataclass(frozen=True, slots=True)
 class AdapterInfo:
-    """A LoRA adapter on disk. `sha256` is of its safetensors file."""
+    """A LoRA adapter on disk. `sha256` is of its safetensors file.
+
+    `verdict` and `reasons` are what its training wrote beside it; an adapter
+    without a manifest has no verdict.
+    """
 
     name: str
     path: Path
     sha256: str
     base: str
     note: str = ""
+    verdict: Literal["go", "no-go"] | None = None
+    reasons: tuple[str, ...] = ()
+
+
+State = Literal["loading", "ready", "reloading", "failed", "hung", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
     """What an operator sees. `path` names the kernels in use."""
 
-    state: Literal["loading", "ready", "reloading", "failed", "stopped"]
+    state: State
     model: str
     parameters: int
     device: str
@@ -178,8 +187,25 @@ class Model(Protocol):
     def cancel(self, request_id: str) -> bool:
         """Stop at the next token; False when it is not running or waiting."""
 
-    async def reload(self, adapter: str | None) -> ModelStatus:
-        """Swap the adapter (a name, or None for none; raises AdapterRefused)."""
+    async def reload(self, adapter: str | None, *, force: bool = False) -> ModelStatus:
+        """Swap the adapter (a name, or None for none); running replies end on theirs.
+
+        Raises AdapterRefused, also for an adapter whose verdict is no-go unless
+        `force`; the old adapter then stays.
+        """
+
+    async def reload_base(self, model: str) -> ModelStatus:
+        """Let running replies end, then serve another base model.
+
+        Raises ModelUnavailable with the reason; the old base then serves on.
+        """
+
+    def failed(self) -> Awaitable[str]:
+        """Returns a sentence once the device is dead, and never before.
+
+        Dead is hung past its limit, or broken so that this process cannot use
+        it again. Open replies have then failed; the process should end.
+        """
 
     def adapters(self) -> Sequence[AdapterInfo]:
         """Adapters that can be named in `reload`."""

@@ -83,9 +83,7 @@ def source_of(part: ModelPart, data_dir: Path, say: Callable[[str], None]) -> tu
     return part.base, _hub_id(part.base)
 
 
-def load_base(
-    part: ModelPart, data_dir: Path, ranks: Ranks, say: Callable[[str], None]
-) -> Base:
+def load_base(part: ModelPart, data_dir: Path, ranks: Ranks, say: Callable[[str], None]) -> Base:
     """Load the base; raises TrainingError or ModelUnavailable with one sentence."""
     quiet()
     # transformers and peft say this about each other; nobody at the terminal can do anything.

@@ -111,9 +111,7 @@ def _label(labels: torch.Tensor, at: int, example: Example, ids: torch.Tensor) -
     labels[at + example.start - 1 : at + len(ids) - 1] = ids[example.start :]
 
 
-def _packed(
-    examples: Sequence[Example], chosen: Sequence[int], tokens: int
-) -> Iterator[Batch]:
+def _packed(examples: Sequence[Example], chosen: Sequence[int], tokens: int) -> Iterator[Batch]:
     width = max(len(examples[index]) for index in chosen)
     width = max(width, min(tokens, 2048))
     rows = _fill(examples, chosen, width)

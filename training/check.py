@@ -69,9 +69,7 @@ def _dropped(dropped: Sequence[Dropped], say: Say) -> None:
 
 def _shape(dialogues: Sequence[Dialogue], say: Say) -> None:
     turns = Counter(sum(t.role == "assistant" for t in d.turns) for d in dialogues)
-    words = sorted(
-        len(t.text.split()) for d in dialogues for t in d.turns if t.role == "assistant"
-    )
+    words = sorted(len(t.text.split()) for d in dialogues for t in d.turns if t.role == "assistant")
     many = ", ".join(f"{count} with {number}" for number, count in sorted(turns.items()))
     say(f"Replies in a dialogue: {many}.")
     middle, most = words[len(words) // 2], words[int(len(words) * 0.95)]

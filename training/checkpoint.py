@@ -38,7 +38,9 @@ class Checkpoints:
 
         def write(beside: Path) -> None:
             for name, group in tensors.items():
-                save_file({k: t.contiguous() for k, t in group.items()}, beside / f"{name}.safetensors")
+                save_file(
+                    {k: t.contiguous() for k, t in group.items()}, beside / f"{name}.safetensors"
+                )
             (beside / "state.json").write_text(json.dumps(state))
 
         path = replace_folder(self.folder / f"step-{step:06d}", write)
@@ -53,7 +55,9 @@ class Checkpoints:
         found = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
         return sorted(int(match[1]) for match in found if match)
 
-    def load(self, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, dict[str, torch.Tensor]]]:
+    def load(
+        self, names: tuple[str, ...]
+    ) -> tuple[dict[str, Any], dict[str, dict[str, torch.Tensor]]]:
         """The newest one; raises TrainingError when there is none or it is broken."""
         steps = self.steps()
         if not steps:

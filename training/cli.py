@@ -86,7 +86,9 @@ def _adapter_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
         one.add_argument("--name", default="default", help="the run's name (its adapter's folder)")
         one.add_argument("--adapter", type=Path, help="an adapter's folder, instead of a name")
         if name == "compare":
-            one.add_argument("overrides", nargs="*", metavar="key=value", help="such as compare.prompts=8")
+            one.add_argument(
+                "overrides", nargs="*", metavar="key=value", help="such as compare.prompts=8"
+            )
         if name in ("merge", "export"):
             one.add_argument("--out", type=Path, help="the folder to write")
         if name == "publish":

@@ -49,7 +49,9 @@ class Side:
     seconds: float
 
 
-def compare(folder: Path, data_dir: Path, say: Say, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def compare(
+    folder: Path, data_dir: Path, say: Say, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
     """All numbers and texts of the comparison; raises TrainingError or ModelUnavailable."""
     manifest = read_json(folder / MANIFEST)
     hashed = sha256(folder / WEIGHTS)

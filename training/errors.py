@@ -1,9 +1,9 @@
 """The errors of training: each is one sentence that says what to do.
 
-    TrainingError
-    ├── RecipeError    an option that does not exist, or a value that cannot be
-    ├── DataError      a source that cannot be read, or nothing left to train on
-    └── OutOfMemory    one sequence does not fit, however small the micro-batch
+TrainingError
+├── RecipeError    an option that does not exist, or a value that cannot be
+├── DataError      a source that cannot be read, or nothing left to train on
+└── OutOfMemory    one sequence does not fit, however small the micro-batch
 """
 
 from __future__ import annotations

@@ -39,9 +39,7 @@ class _HeadLoss(torch.autograd.Function):
         return gradient * gradients[0].unsqueeze(1).to(gradient.dtype), None, None
 
 
-def token_losses(
-    hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor
-) -> torch.Tensor:
+def token_losses(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The loss of each taught token, [tokens], in nats; `hidden` is [tokens, width]."""
     losses: torch.Tensor = _HeadLoss.apply(hidden, weight, labels)
     return losses

@@ -12,10 +12,20 @@ import torch
 
 from training.recipe import Recipe
 
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors", "tokenizers")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "safetensors",
+    "tokenizers",
+)
 
 
-def manifest(recipe: Recipe, data: dict[str, Any], data_sha256: str, base: dict[str, Any]) -> dict[str, Any]:
+def manifest(
+    recipe: Recipe, data: dict[str, Any], data_sha256: str, base: dict[str, Any]
+) -> dict[str, Any]:
     """All that is known before training; the run and the verdict are added after."""
     return {
         "format": 1,
@@ -47,7 +57,11 @@ def machine() -> dict[str, Any]:
     found: dict[str, Any] = {"system": platform.system(), "processor": platform.machine()}
     if torch.cuda.is_available():
         about = torch.cuda.get_device_properties(0)
-        found |= {"gpu": about.name, "gpus": torch.cuda.device_count(), "gpu_bytes": about.total_memory}
+        found |= {
+            "gpu": about.name,
+            "gpus": torch.cuda.device_count(),
+            "gpu_bytes": about.total_memory,
+        }
     else:
         found["threads"] = torch.get_num_threads()
     return found

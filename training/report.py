@@ -35,7 +35,9 @@ def save(folder: Path, result: dict[str, Any]) -> Path:
     manifest |= {"verdict": result["verdict"], "reasons": result["reasons"]}
     write_file(folder / "report.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     image = folder / "loss.png"
-    write_file(folder / "report.html", page(result, image.read_bytes() if image.is_file() else None))
+    write_file(
+        folder / "report.html", page(result, image.read_bytes() if image.is_file() else None)
+    )
     # Last, so that a verdict never stands without the report that gives its reasons.
     write_file(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     return folder / "report.html"
@@ -133,7 +135,9 @@ def _style(style: dict[str, Any]) -> str:
     for side in ("base", "adapter"):
         rules = style[side]["unwanted_rules"]
         told = ", ".join(f"{rule} ×{count}" for rule, count in sorted(rules.items())) or "none"
-        rows.append((f"rules broken by the {side}", *((told, "") if side == "base" else ("", told))))
+        rows.append(
+            (f"rules broken by the {side}", *((told, "") if side == "base" else ("", told)))
+        )
     return _table((f"{style['base']['replies']} replies", "base", "adapter"), rows)
 
 
@@ -185,7 +189,9 @@ def _run(result: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
     if "peak_bytes" in run:
         found["peak memory, GB"] = f"{run['peak_bytes'] / 1e9:.2f}"
     energy = run.get("joules")
-    found["energy of training, Wh"] = f"{energy / 3600:.1f}" if energy else "the device does not tell"
+    found["energy of training, Wh"] = (
+        f"{energy / 3600:.1f}" if energy else "the device does not tell"
+    )
     return found
 
 

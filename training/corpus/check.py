@@ -34,7 +34,10 @@ LEAST_WORDS = 8
 STRICT = (
     ("medication", r"\b(?:medication|meds|antidepressants?|pills?|tablets?|dose|dosage)\b"),
     ("diagnosis", r"\b(?:diagnos\w+|disorder|symptoms? of)\b"),
-    ("feelings", r"\b(?:I feel your|I know (?:exactly )?how you feel|I love you|I care about you)\b"),
+    (
+        "feelings",
+        r"\b(?:I feel your|I know (?:exactly )?how you feel|I love you|I care about you)\b",
+    ),
     ("person", r"\b(?:I(?:'m| am) (?:also |only |just )?human|in my own life|happened to me)\b"),
     ("promise", r"\b(?:I promise|everything will be (?:fine|okay|ok|alright)|you will be fine)\b"),
 )

@@ -107,9 +107,7 @@ def _dialogues(source: Source, report: Report) -> list[Dialogue]:
     return found
 
 
-def _clean(
-    dialogues: Sequence[Dialogue], source: Source, report: Report
-) -> Iterable[Dialogue]:
+def _clean(dialogues: Sequence[Dialogue], source: Source, report: Report) -> Iterable[Dialogue]:
     if source.lint == "none":
         yield from dialogues
         return

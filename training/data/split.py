@@ -21,7 +21,9 @@ def split(
     """(taught, held out): about `share` of the questions of each source are held out."""
     leaders = groups([same(d.question) for d in dialogues], ONE_QUESTION)
     by_name: dict[str, int] = {}
-    joined = [by_name.setdefault(d.group, leader) for d, leader in zip(dialogues, leaders, strict=True)]
+    joined = [
+        by_name.setdefault(d.group, leader) for d, leader in zip(dialogues, leaders, strict=True)
+    ]
     root = _roots(leaders, joined)
     held = _chosen(dialogues, root, share, seed)
     taught = [d for d, r in zip(dialogues, root, strict=True) if r not in held]

@@ -88,7 +88,9 @@ def build(shape: Shape) -> Any:
                 new = torch.empty(parameter.shape, dtype=dtype, device=DEVICE)
                 new = new.normal_(0, 0.02) if parameter.dim() > 1 else new.fill_(name == "weight")
                 module._parameters[name] = torch.nn.Parameter(new, requires_grad=False)
-    model.transformer.rotary_emb = type(model.transformer.rotary_emb)(config=model.config).to(DEVICE)
+    model.transformer.rotary_emb = type(model.transformer.rotary_emb)(config=model.config).to(
+        DEVICE
+    )
     model.tie_weights()
     model.config.use_cache = False
     if CUDA:
@@ -258,7 +260,9 @@ def free() -> None:
 
 
 def measure(shape: Shape, *, long_steps: int, steps: int) -> None:
-    print(f"one bf16 product: {speed(DEVICE, torch.bfloat16 if CUDA else torch.float32) / 1e12:.0f} TFLOP/s")
+    print(
+        f"one bf16 product: {speed(DEVICE, torch.bfloat16 if CUDA else torch.float32) / 1e12:.0f} TFLOP/s"
+    )
     print("both sides agree:", agree(shape), flush=True)
     free()
     same, real = full_length(BATCH, shape.vocabulary), real_lengths(shape.vocabulary)
@@ -266,16 +270,30 @@ def measure(shape: Shape, *, long_steps: int, steps: int) -> None:
     recipe = recipes.build(
         recipes.preset("original"), ["fit.optimiser=adamw", "fit.micro_batch=auto"]
     )
-    print("| side | setting | data | s a step | 100 steps | peak GB | estimate GB |\n|---|---|---|---|---|---|---|")
+    print(
+        "| side | setting | data | s a step | 100 steps | peak GB | estimate GB |\n|---|---|---|---|---|---|---|"
+    )
     for checkpointing, micro in ((True, 8), (True, 64), (False, 8), (False, 32)):
         try:
             model = build(shape)
             wrapped = plain(model, checkpointing=checkpointing)
-            optim = torch.optim.AdamW([p for p in wrapped.parameters() if p.requires_grad], lr=1e-4, fused=True)
+            optim = torch.optim.AdamW(
+                [p for p in wrapped.parameters() if p.requires_grad], lr=1e-4, fused=True
+            )
             name = f"{'checkpointing' if checkpointing else 'none'}, micro-batch {micro}"
-            row("plain", name, "64 × 256", timed(plain_step(wrapped, optim, same, every, micro), steps))
+            row(
+                "plain",
+                name,
+                "64 × 256",
+                timed(plain_step(wrapped, optim, same, every, micro), steps),
+            )
             if micro == 8:
-                row("plain", name, "real lengths", timed(plain_step(wrapped, optim, real, drawn, micro), steps))
+                row(
+                    "plain",
+                    name,
+                    "real lengths",
+                    timed(plain_step(wrapped, optim, real, drawn, micro), steps),
+                )
         except torch.OutOfMemoryError:
             print(f"| plain | micro-batch {micro} | 64 × 256 | out of memory | | | |")
         model = wrapped = optim = None
@@ -290,10 +308,20 @@ def measure(shape: Shape, *, long_steps: int, steps: int) -> None:
         name = f"{'full' if full else 'selective'} recomputation, micro-batch {micro}"
         best = (full, micro) == (False, 64)
         energy = Energy(DEVICE)
-        row("ours", name, "64 × 256", timed(lambda: ours.step(same, every), long_steps if best else steps), guess.total / 1e9)  # noqa: B023
+        row(
+            "ours",
+            name,
+            "64 × 256",
+            timed(lambda: ours.step(same, every), long_steps if best else steps),
+            guess.total / 1e9,
+        )  # noqa: B023
         if best:
             joules = energy.joules()
-            print(f"energy of {long_steps + 1} steps: {joules / 3600:.1f} Wh" if joules else "no energy told")
+            print(
+                f"energy of {long_steps + 1} steps: {joules / 3600:.1f} Wh"
+                if joules
+                else "no energy told"
+            )
         row("ours", name, "real lengths", timed(lambda: ours.step(real, drawn), steps))  # noqa: B023
         if best and CUDA:
             profile(lambda: ours.step(same, every))  # noqa: B023
@@ -301,7 +329,9 @@ def measure(shape: Shape, *, long_steps: int, steps: int) -> None:
         free()
 
 
-def row(side: str, setting: str, data: str, measured: tuple[float, float], guess: float = 0.0) -> None:
+def row(
+    side: str, setting: str, data: str, measured: tuple[float, float], guess: float = 0.0
+) -> None:
     seconds, peak = measured
     told = f"{guess:.2f} ({guess / peak - 1:+.1%})" if guess and peak else ""
     print(
@@ -317,7 +347,9 @@ def profile(step: Callable[[], object]) -> None:
     with profiler(activities=[ProfilerActivity.CUDA]) as seen:
         step()
         wait()
-    table = seen.key_averages().table(sort_by="cuda_time_total", row_limit=22, max_name_column_width=70)
+    table = seen.key_averages().table(
+        sort_by="cuda_time_total", row_limit=22, max_name_column_width=70
+    )
     if OUT:
         (OUT / "profile.txt").write_text(table)
     for one in sorted(seen.key_averages(), key=lambda e: -e.self_device_time_total)[:16]:
