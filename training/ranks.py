@@ -71,18 +71,18 @@ class Ranks:
 
 def join() -> Ranks:
     """Join the processes that a launcher started; alone where there was none."""
-    from accelerate.utils import DistributedType
-
     if not torch.distributed.is_torchelastic_launched():
         return Ranks()
-    from accelerate import Accelerator
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
 
-    accelerator = Accelerator()
+    state = PartialState(cpu=not torch.cuda.is_available())
     return Ranks(
-        accelerator.process_index,
-        accelerator.num_processes,
-        accelerator.local_process_index,
-        accelerator.distributed_type == DistributedType.FSDP,
+        state.process_index,
+        state.num_processes,
+        state.local_process_index,
+        # What `distributed_type: FSDP` in accelerate's config sets.
+        parse_flag_from_env("ACCELERATE_USE_FSDP"),
     )
 
 
