@@ -7,10 +7,10 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
   then echo $$p; exit; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean
+.PHONY: help run test lint check-lines clean
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 # torch comes first and alone: asked for together with others, pip may take a
 # build with several gigabytes of CUDA.
@@ -41,6 +41,9 @@ lint: $(VENV)/.dev ## style, types and the walls between the rooms
 
 test: lint ## set everything up, lint, and run the tests
 	$(PYTHON) -m pytest
+
+check-lines: $(VENV)/.run ## fail for crisis lines that nobody checked for a year
+	$(PYTHON) -m bot.safety lines
 
 clean: ## remove the environment (people's data in data/ stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -96,6 +96,7 @@ def learn(
         log.info("epoch %d of %d: loss %.4f", epoch + 1, recipe.epochs, total / len(examples))
         if keep is not None:
             torch.save(_state(epoch + 1, recipe, net, optimiser, schedule), keep)
+            log.info("kept in %s", keep.name)
     return net.eval()
 
 
