@@ -102,7 +102,8 @@ class _Layer:
 def gelu(x: Array) -> Array:
     """The tanh form; training uses the same."""
     inner = np.float32(0.7978845608) * (x + np.float32(0.044715) * x * x * x)
-    return np.float32(0.5) * x * (1 + np.tanh(inner))
+    out: Array = np.float32(0.5) * x * (1 + np.tanh(inner))
+    return out
 
 
 def _linear(w: Mapping[str, Array], name: str) -> tuple[Array, Array]:

@@ -43,7 +43,7 @@ def threshold(p: Floats, truth: Flags, alarms: float) -> float:
     allowed = int(alarms * len(quiet))
     if allowed >= len(quiet):
         return 0.0
-    return float(np.nextafter(quiet[allowed], 1.0))
+    return float(np.nextafter(quiet[allowed], np.inf))
 
 
 def calibration_error(p: Floats, truth: Flags, bins: int = 10) -> float:

@@ -25,6 +25,7 @@ from training.safety.examples import CATEGORIES, SPLITS, Example, shared, writte
 from training.safety.learn import Recipe, learn, logits
 from training.safety.net import LEVELS, Net
 from training.safety.ship import sha256, ship
+from training.safety.soup import soup
 
 SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
 # At most these shares of ordinary development messages may be flagged at a level; they are
@@ -53,11 +54,21 @@ def fit(
     say(f"{len(parts['train'])} messages and turns to learn from, {len(parts['dev'])} to choose "
         f"thresholds on, {len(parts['holdout'])} held out.")  # fmt: skip
     read = reader()
-    net = learn(parts["train"], read, encoder_folder(), recipe, keep)
+    net = soup(
+        [
+            learn(parts["train"], read, encoder_folder(), recipe, _member(keep, m), m)
+            for m in range(recipe.members)
+        ],
+        encoder_folder(),
+    )
     page = finish(net, parts, read, recipe)
     version = ship(net, page, out)
     say(f"Wrote {version} to {out.name}.")
     return version
+
+
+def _member(keep: Path | None, member: int) -> Path | None:
+    return keep.with_name(f"{keep.name}.{member}") if keep else None
 
 
 def finish(

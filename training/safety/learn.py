@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 NO_CATEGORY = -100  # cross entropy passes it over
 LONGEST = 72  # tokens of a message in one step of training
 PULL = (0.5, 1.0, 0.5)  # how much each level's loss counts; level 2 stops the model
-MINGLED = 0.12  # share of messages that are read together with an ordinary one
+MINGLED = 0.2  # share of messages that are read together with an ordinary one
 _POOL = 16  # batches that are sorted by length together
 
 
@@ -40,13 +40,14 @@ class Recipe:
     """All that a run depends on but the data."""
 
     seed: int = 7
-    epochs: int = 6
+    members: int = 2  # networks that are averaged, see soup.py
+    epochs: int = 3
     variants: int = 2
     rows: int = 32
     rate: float = 1.5e-3
     decay: float = 0.01
-    drop: float = 0.1
-    smoothing: float = 0.02
+    drop: float = 0.15
+    smoothing: float = 0.05
     shape: Shape = field(default_factory=Shape)
 
 
@@ -65,8 +66,11 @@ def learn(
     folder: Path,
     recipe: Recipe,
     keep: Path | None = None,
+    member: int = 0,
 ) -> Net:
     """Fit the low-rank changes and the head; the same seed gives the same network.
+
+    Members begin alike and see the messages in different dress and order.
 
     With `keep` each epoch is kept in that file, and a run that was ended goes on from it.
     """
@@ -76,11 +80,12 @@ def learn(
     done = _resume(keep, recipe, net, optimiser, schedule)
     if done < recipe.epochs:
         read = [
-            _read(net, examples, reader, _dice(recipe, "read", n)) for n in range(recipe.variants)
+            _read(net, examples, reader, _dice(recipe, member, "read", n))
+            for n in range(recipe.variants)
         ]
         log.info("read %d messages in %d variants", len(examples), recipe.variants)
     for epoch in range(done, recipe.epochs):
-        dice = _dice(recipe, "epoch", epoch)
+        dice = _dice(recipe, member, "epoch", epoch)
         torch.manual_seed(dice.getrandbits(32))
         net.train()
         rows = [dice.choice(variants) for variants in zip(*read, strict=True)]
@@ -96,6 +101,7 @@ def learn(
         log.info("epoch %d of %d: loss %.4f", epoch + 1, recipe.epochs, total / len(examples))
         if keep is not None:
             torch.save(_state(epoch + 1, recipe, net, optimiser, schedule), keep)
+            log.info("kept in %s", keep.name)
     return net.eval()
 
 

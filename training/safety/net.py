@@ -57,6 +57,13 @@ class LowRank(nn.Module):
 class Layer(nn.Module):
     """One layer of BERT. Without a `shape` nothing in it learns."""
 
+    query: nn.Module
+    key: nn.Module
+    value: nn.Module
+    out: nn.Module
+    up: nn.Module
+    down: nn.Module
+
     def __init__(
         self, w: Mapping[str, Tensor], name: str, shape: Shape | None, drop: float
     ) -> None:
@@ -98,10 +105,11 @@ class Net(nn.Module):
         super().__init__()
         self.shape, self.weights = shape, w
         count = len({name.split(".")[2] for name in w if name.startswith("encoder.layer.")})
-        self.layers = nn.ModuleList(
+        self.encoder = [
             Layer(w, f"encoder.layer.{i}.", shape if i >= shape.first else None, drop)
             for i in range(count)
-        )
+        ]
+        self.layers = nn.ModuleList(self.encoder)  # so that torch finds what learns
         width = w["embeddings.LayerNorm.weight"].shape[0]
         self.dropout = nn.Dropout(drop)
         self.first = nn.Linear(2 * width, shape.hidden)
@@ -121,14 +129,14 @@ class Net(nn.Module):
             + w["embeddings.token_type_embeddings.weight"][(real & ~own).long()]
         )
         hidden = _norm(hidden, (w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]))
-        for layer in self.layers[: self.shape.first]:
+        for layer in self.encoder[: self.shape.first]:
             layer.eval()  # no dropout where nothing learns
             hidden = layer(hidden, real)
         return hidden
 
     def upper(self, hidden: Tensor, real: Tensor, own: Tensor) -> Tensor:
         """[texts, LEVELS + categories]."""
-        for layer in self.layers[self.shape.first :]:
+        for layer in self.encoder[self.shape.first :]:
             hidden = layer(hidden, real)
         inside = own[..., None]
         mean = (hidden * inside).sum(1) / inside.sum(1)
@@ -140,7 +148,7 @@ class Net(nn.Module):
 
     def changes(self) -> Iterator[tuple[str, LowRank]]:
         """What learns in the encoder, by the checkpoint's names."""
-        for layer in self.layers[self.shape.first :]:
+        for layer in self.encoder[self.shape.first :]:
             for part, name in layer.names.items():
                 yield name, getattr(layer, part)
 

