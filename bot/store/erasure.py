@@ -109,6 +109,8 @@ class Erasure(Part):
             await session.execute(delete(Admitted).where(Admitted.person_id == person_id))
             await session.execute(delete(Person).where(Person.id == person_id))
             await self._keys.destroy(session, person_id)
+        if self.when_forgotten is not None:
+            await self.when_forgotten()
         return await self.compact()
 
     async def retain(self, default_days: int) -> int:

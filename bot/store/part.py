@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import date, datetime, time
 from typing import Any
 
@@ -16,6 +17,8 @@ class Part(Whole):
 
     def __init__(self, sessions: Sessions, clock: Clock) -> None:
         super().__init__()
+        # Told when a person's key was destroyed, for copies of it elsewhere.
+        self.when_forgotten: Callable[[], Awaitable[None]] | None = None
         self._sessions, self._clock = sessions, clock
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -46,8 +45,9 @@ class Server:
         if not self.data.exists():
             self._run("initdb", "-D", str(self.data), "-A", "trust", "-U", USER, "-E", "UTF8",
                       "--locale=C", "--no-sync")  # fmt: skip
-        program = find("postgres")
+        program, ready = find("postgres"), find("pg_isready")
         assert program
+        assert ready
         log = (self.folder / "log").open("ab")
         self._process = subprocess.Popen(
             [program, "-D", self.data, "-k", self.folder, "-c", "listen_addresses=",
@@ -57,12 +57,9 @@ class Server:
         log.close()
         end = time.monotonic() + 60
         while time.monotonic() < end:
-            try:
-                asyncio.run(self._sql("SELECT 1"))
-            except (OSError, asyncpg.PostgresError):
-                time.sleep(0.1)
-            else:
+            if subprocess.run([ready, "-q", "-h", self.folder], check=False).returncode == 0:
                 return
+            time.sleep(0.1)
         raise TimeoutError((self.folder / "log").read_text())
 
     def stop(self) -> None:

@@ -56,8 +56,9 @@ async def ids_left(store: Store, person: int) -> list[str]:
         found = []
         for table, columns in tables.items():
             for column in columns:
-                query = text(f'SELECT count(*) FROM "{table}" WHERE "{column}" = :id')  # noqa: S608
-                if await session.scalar(query, {"id": person}):
+                same = f'CAST("{column}" AS TEXT) = :id'
+                query = text(f'SELECT count(*) FROM "{table}" WHERE {same}')  # noqa: S608
+                if await session.scalar(query, {"id": str(person)}):
                     found.append(f"{table}.{column}")
         return found
 
