@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(THREADS) norm(const __grid_constant__ NormArgs
         value[m][k] = v.x;
         value[m][k + 1] = v.y;
         s += v.x + v.y;
-        q += v.x * v.x + v.y * v.y;
+        q = fmaf(v.x, v.x, fmaf(v.y, v.y, q));
       }
     }
     s = warp_sum(s);
@@ -131,13 +131,13 @@ __global__ void __launch_bounds__(THREADS) norm(const __grid_constant__ NormArgs
   if (tid < rows) {
     const float mu = total(tid, 0) / a.hidden;
     mean[tid] = mu;
-    scale[tid] = rsqrtf(fmaxf(total(tid, 1) / a.hidden - mu * mu, 0.f) + a.epsilon);
+    scale[tid] = rsqrtf(fmaxf(fmaf(-mu, mu, total(tid, 1) / a.hidden), 0.f) + a.epsilon);
   }
   __syncthreads();
   if (a.ga[0] && tid < rows * (U / BLOCKS)) {
     const int m = tid / (U / BLOCKS), j = part * (U / BLOCKS) + tid % (U / BLOCKS);
     const int bank = a.bank[row0 + m];
-    const float u = scale[m] * (total(m, 2 + j) - mean[m] * a.sga[bank][j]) + a.sba[bank][j];
+    const float u = fmaf(scale[m], fmaf(-mean[m], a.sga[bank][j], total(m, 2 + j)), a.sba[bank][j]);
     bf16* to = a.x + (row0 + m) * a.ldx + a.hidden + (j >> 5) * 64 + (j & 31);
     to[bank * 32] = __float2bfloat16(u);
     to[32 - bank * 32] = __float2bfloat16(0.f);
@@ -147,8 +147,8 @@ __global__ void __launch_bounds__(THREADS) norm(const __grid_constant__ NormArgs
       const float2 g = __bfloat1622float2(*(const __nv_bfloat162*)(a.gamma + k0 + k));
       const float2 b = __bfloat1622float2(*(const __nv_bfloat162*)(a.beta + k0 + k));
       *(__nv_bfloat162*)(a.x + (row0 + m) * a.ldx + k0 + k) =
-          __floats2bfloat162_rn((value[m][k] - mean[m]) * scale[m] * g.x + b.x,
-                                (value[m][k + 1] - mean[m]) * scale[m] * g.y + b.y);
+          __floats2bfloat162_rn(fmaf((value[m][k] - mean[m]) * scale[m], g.x, b.x),
+                                fmaf((value[m][k + 1] - mean[m]) * scale[m], g.y, b.y));
     }
   cluster.sync();  // nobody leaves while its sums are being read
 }
