@@ -8,7 +8,8 @@
 // u goes behind x, 64 columns for each set: 32 of bank 0, 32 of bank 1, zero in the bank that
 // the row does not use. Every sum has one order whatever the batch is.
 //
-// `embed` begins a step: it looks a row's token up, either given or the slot's newest one.
+// `embed` begins a step: it looks a row's token up, either given or the slot's newest one, in the
+// table's dense units (layout.py), which the head reads too.
 #include <cooperative_groups.h>
 
 #include "common.cuh"
@@ -153,15 +154,19 @@ __global__ void __launch_bounds__(THREADS) norm(const __grid_constant__ NormArgs
   cluster.sync();  // nobody leaves while its sums are being read
 }
 
-__global__ void embed(const bf16* table, const int* token, const int* slot, const int* newest,
+__global__ void embed(const uint8_t* table, const int* token, const int* slot, const int* newest,
                       float* r, int hidden) {
   let_next_start();
   wait_for_previous();
   const int m = blockIdx.x;
   const long id = token[m] >= 0 ? token[m] : __ldcg(newest + slot[m]);
-  for (int k = threadIdx.x * 2; k < hidden; k += blockDim.x * 2)
-    *(float2*)(r + (long)m * hidden + k) =
-        __bfloat1622float2(*(const __nv_bfloat162*)(table + id * hidden + k));
+  const int half = id >> 4 & 1, h = id >> 3 & 1, g = id & 7;
+  for (int k = threadIdx.x * 2; k < hidden; k += blockDim.x * 2) {
+    const int t = k >> 4 & 3, s = k >> 2 & 3, j = k >> 1 & 1;
+    const uint8_t* at = table + ((id >> 5) * (hidden / 64) + (k >> 6)) * 4096 +
+                        ((s * 2 + half) * 32 + g * 4 + t) * 16 + (2 * j + h) * 4;
+    *(float2*)(r + (long)m * hidden + k) = __bfloat1622float2(*(const __nv_bfloat162*)at);
+  }
 }
 
 extern "C" {
@@ -171,7 +176,7 @@ int layer_norm(const NormArgs* a, cudaStream_t stream) {
     return launch(norm<1>, dim3(a->rows * BLOCKS), THREADS, 0, BLOCKS, stream, *a);
   return launch(norm<4>, dim3((a->rows + 3) / 4 * BLOCKS), THREADS, 0, BLOCKS, stream, *a);
 }
-int embed_rows(const bf16* table, const int* token, const int* slot, const int* newest, float* r,
+int embed_rows(const uint8_t* table, const int* token, const int* slot, const int* newest, float* r,
                int hidden, int rows, cudaStream_t stream) {
   return launch(embed, dim3(rows), 256, 0, 1, stream, table, token, slot, newest, r, hidden);
 }

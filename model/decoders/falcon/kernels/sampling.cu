@@ -20,13 +20,13 @@ struct Draw {  // of a slot
   unsigned long long seed;
 };
 struct SampleArgs {
-  float* logits;            // [parts][row][vocabulary]; part 0 is overwritten
+  float* logits;            // [parts][row][stride]; part 0 is overwritten
   const int *slot, *pos;    // [row]; pos: of the token whose successor is drawn
   const Draw* draw;         // [slot]
   uint32_t* seen;           // [slot][(vocabulary + 31) / 32]: tokens that the penalty touches
   int* newest;              // [slot]
   int* token;               // [row]
-  long part_stride;
+  long part_stride, stride;
   int parts, vocabulary;
 };
 
@@ -142,13 +142,13 @@ __device__ unsigned long long draw_from_list(float top, const Draw& d, int pos, 
   return reduce(best, s.scratch, Max());
 }
 
-__global__ void __launch_bounds__(THREADS) sample(const __grid_constant__ SampleArgs a) {
+__global__ void __launch_bounds__(THREADS, 1) sample(const __grid_constant__ SampleArgs a) {
   __shared__ Shared s;
   let_next_start();
   wait_for_previous();
   const int row = blockIdx.x, slot = a.slot[row], pos = a.pos[row], n = a.vocabulary;
   const Draw d = a.draw[slot];
-  float* z = a.logits + (long)row * n;
+  float* z = a.logits + row * a.stride;
   uint32_t* seen = a.seen + (long)slot * ((n + 31) / 32);
   const bool greedy = d.temperature <= 0.f;
   const float scale = greedy ? 1.f : 1.f / d.temperature;
