@@ -28,7 +28,14 @@ PATTERN = re.compile(
     r"base_model\.model\.transformer\.h\.(\d+)\.(.+)\.lora_([AB])(?:\.\w+)?\.weight"
 )
 # Variants whose mathematics is not x + s·B·A·x.
-UNKNOWN = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias", "use_qalora")
+UNKNOWN = (
+    "use_dora",
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "lora_bias",
+    "use_qalora",
+)
 
 
 def sizes(shape: Shape) -> dict[str, tuple[int, int]]:
@@ -55,10 +62,7 @@ def read(info: AdapterInfo, shape: Shape) -> list[dict[str, Lora]]:
         found.setdefault((int(match[1]), NAMES[match[2]]), {})[match[3]] = tensor.float()
     wanted = sizes(shape)
     return [
-        {
-            name: _padded(info, config, found.get((layer, name)), *wanted[name])
-            for name in wanted
-        }
+        {name: _padded(info, config, found.get((layer, name)), *wanted[name]) for name in wanted}
         for layer in range(shape.layers)
     ]
 
@@ -100,7 +104,11 @@ def _padded(
     a, b = torch.zeros(LORA_RANK, columns), torch.zeros(rows, LORA_RANK)
     if pair is None:
         return Lora(a, b)
-    if set(pair) != {"A", "B"} or pair["A"].shape != (rank, columns) or pair["B"].shape != (rows, rank):
+    if (
+        set(pair) != {"A", "B"}
+        or pair["A"].shape != (rank, columns)
+        or pair["B"].shape != (rows, rank)
+    ):
         raise AdapterRefused(f"{info.name} was made for another model: its shapes do not fit.")
     root = rank**0.5 if config.get("use_rslora") else rank
     a[:rank] = pair["A"]

@@ -95,7 +95,8 @@ class PlainBackend:
         """Scores of the picks' next tokens, [picks, vocabulary]; writes the rows' KV."""
         w, shape = self.weights, self.shape
         tokens = [
-            self._newest[s] if t == NEWEST else t for s, t in zip(rows.slot, rows.token, strict=True)
+            self._newest[s] if t == NEWEST else t
+            for s, t in zip(rows.slot, rows.token, strict=True)
         ]
         table = layout.unpack_dense(w.embedding)
         r = table[torch.tensor(tokens, device=self.device)].float()

@@ -58,7 +58,9 @@ def generate(model: Any, prompt: list[int], new: int) -> list[int]:
     return [int(i) for i in out[0, len(prompt) :]]
 
 
-def write_out(to: FalconDecoder, slot: int, prompt: list[int], new: int, keep: int = 0) -> list[int]:
+def write_out(
+    to: FalconDecoder, slot: int, prompt: list[int], new: int, keep: int = 0
+) -> list[int]:
     to.open(slot, prompt, keep, GREEDY)
     out = [to.extend({slot: prompt[keep:]}, frozenset({slot})).tokens()[slot]]
     while len(out) < new:

@@ -1,0 +1,208 @@
+"""One pass of rows through the model as a sequence of kernel launches.
+
+    embed ─ [norm ─ W1 ─ (store_kv) ─ mix ─ W2] × layers ─ norm ─ head ─ sample
+
+Up to 64 rows read the NF4 units; more go through cuBLAS on a matrix that was
+dequantised just before, since then arithmetic and not memory decides. Between
+the matrices both ways run the same kernels. Knows order; knows nothing of
+slots' owners, graphs or the host's waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from model.decoders.falcon.cuda import jobs
+from model.decoders.falcon.cuda.arena import GROUP, WIDTH, Arena
+from model.decoders.falcon.cuda.native import (
+    Kernels,
+    MatrixArgs,
+    MixerArgs,
+    NormArgs,
+    SampleArgs,
+)
+
+WIDTHS = (1, 8, 16, 32, 64)
+# From so many rows on a block attends for all heads of its row, and reads the history once.
+WIDE = 64
+
+
+class Layers:
+    """Launches over an arena; the same arguments always give the same launches."""
+
+    def __init__(self, arena: Arena, kernels: Kernels) -> None:
+        self.arena, self.kernels = arena, kernels
+        self.shape, self.weights = arena.weights.shape, arena.weights
+        device = torch.cuda.get_device_properties(arena.r.device)
+        self._processors = device.multi_processor_count
+        self._first, self._second = jobs.first(self.shape), jobs.second(self.shape)
+
+    def body(self, rows: int, *, shared: bool) -> None:
+        """Rows 0..rows-1 of `control` through all layers; `r` and the last sums hold the result.
+
+        `shared`: several rows may belong to one slot.
+        """
+        a = self.arena
+        self.kernels.embed(self.weights.embedding, a.control[2], a.control[0], a.newest, a.r, rows)
+        matrices = self._streamed(rows) if rows <= WIDTH else self._dequantised(rows)
+        for layer in range(self.shape.layers):
+            self.kernels.layer_norm(self._norm(rows, layer))
+            matrices[0](layer)
+            mixer = self._mixer(rows, layer, shared=shared)
+            if shared:
+                self.kernels.store_kv(mixer)
+            self.kernels.mix(mixer)
+            matrices[1](layer)
+
+    def draw(self, body_rows: int, picks: int) -> None:
+        """Draw for the first `picks` entries of `pick`, after `body` of `body_rows` rows."""
+        a, shape = self.arena, self.shape
+        norm = self._norm(picks, shape.layers, body_rows)
+        norm.pick = a.pick[0].data_ptr()
+        self.kernels.layer_norm(norm)
+        plan, head = jobs.head(shape, a.vocabulary, picks), MatrixArgs()
+        plan.write(head, self._processors)
+        head.weights, head.x, head.ldx = (
+            self.weights.head.data_ptr(),
+            a.last.data_ptr(),
+            shape.hidden,
+        )
+        head.out, head.out_rows = a.logits.data_ptr(), a.vocabulary
+        head.part_stride, head.rows = picks * a.vocabulary, picks
+        head.blocks, head.fold = shape.hidden // 64, jobs.PART
+        self.kernels.bf16_matrix(_width(picks), head)
+        sample = SampleArgs(
+            logits=a.logits.data_ptr(),
+            slot=a.pick[1].data_ptr(),
+            pos=a.pick[2].data_ptr(),
+            draw=a.draws.data_ptr(),
+            seen=a.seen.data_ptr(),
+            newest=a.newest.data_ptr(),
+            token=a.tokens.data_ptr(),
+            part_stride=head.part_stride,
+            stride=a.vocabulary,
+            parts=plan.parts,
+            vocabulary=shape.vocabulary,
+        )
+        self.kernels.sample(sample, picks)
+
+    def parts(self, rows: int) -> tuple[int, int]:
+        """Of how many partial sums the two matrices' results are made."""
+        return (self._first.parts, self._second.parts) if rows <= WIDTH else (1, 1)
+
+    def _norm(self, rows: int, layer: int, body_rows: int | None = None) -> NormArgs:
+        """The norm before a layer, or before the head, which is layer `layers`."""
+        a, w, last = self.arena, self.weights, layer == self.shape.layers
+        args = NormArgs(
+            r=a.r.data_ptr(),
+            sums=a.y2.data_ptr() if layer else 0,
+            gamma=(w.last_gamma if last else w.gamma[layer]).data_ptr(),
+            beta=(w.last_beta if last else w.beta[layer]).data_ptr(),
+            x=(a.last if last else a.x).data_ptr(),
+            ldx=a.last.shape[1] if last else a.x.shape[1],
+            bank=a.control[3].data_ptr(),
+            part_stride=(body_rows or rows) * self.shape.hidden,
+            parts=self.parts(body_rows or rows)[1],
+            rows=rows,
+            hidden=self.shape.hidden,
+            epsilon=self.shape.epsilon,
+        )
+        if not last:
+            for i, bank in enumerate(a.banks):
+                args.ga[i] = bank.ga[layer].data_ptr()
+                args.sga[i] = bank.sga[layer].data_ptr()
+                args.sba[i] = bank.sba[layer].data_ptr()
+        return args
+
+    def _mixer(self, rows: int, layer: int, *, shared: bool) -> MixerArgs:
+        a, shape = self.arena, self.shape
+        slot, pos, _, bank = (a.control[i].data_ptr() for i in range(4))
+        args = MixerArgs(
+            y=a.y1.data_ptr(),
+            keys=a.keys[layer].data_ptr(),
+            values=a.values[layer].data_ptr(),
+            slot=slot,
+            pos=pos,
+            bank=bank,
+            rope=a.rope.data_ptr(),
+            x2=a.x2.data_ptr(),
+            partial=a.partial.data_ptr(),
+            ud=a.ud.data_ptr(),
+            uh=a.uh.data_ptr(),
+            counter=a.counter.data_ptr(),
+            banks=a.in_use.data_ptr(),
+            part_stride=rows * shape.rows1,
+            ldy=shape.rows1,
+            ldx=a.x2.shape[1],
+            parts=self.parts(rows)[0],
+            rows=rows,
+            hidden=shape.hidden,
+            heads=shape.heads,
+            context=a.context,
+            spans=a.spans,
+            groups_a_block=-(-shape.heads // GROUP) if rows >= WIDE else 1,
+            write_kv=0 if shared else 1,
+        )
+        for i, held in enumerate(a.banks):
+            args.ad[i], args.ah[i] = held.ad[layer].data_ptr(), held.ah[layer].data_ptr()
+        return args
+
+    def _streamed(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
+        """The two matrices of a layer from their units."""
+        a, shape, w = self.arena, self.shape, self.weights
+        one, two = MatrixArgs(), MatrixArgs()
+        self._first.write(one, self._processors)
+        self._second.write(two, self._processors)
+        for args, x, out, out_rows, columns in (
+            (one, a.x, a.y1, shape.rows1, shape.hidden),
+            (two, a.x2, a.y2, shape.hidden, shape.cols2),
+        ):
+            args.x, args.ldx, args.out = x.data_ptr(), x.shape[1], out.data_ptr()
+            args.banks, args.out_rows, args.part_stride = (
+                a.in_use.data_ptr(),
+                out_rows,
+                rows * out_rows,
+            )
+            args.rows, args.blocks, args.u_column = rows, columns // 64, columns
+
+        def run(args: MatrixArgs, units: torch.Tensor, name: str, layer: int) -> None:
+            args.weights = units[layer].data_ptr()
+            for i, bank in enumerate(a.banks):
+                args.lora[i] = getattr(bank, name)[layer].data_ptr()
+            self.kernels.nf4_matrix(_width(rows), args)
+
+        return (
+            lambda layer: run(one, w.w1, "b1", layer),
+            lambda layer: run(two, w.w2, "b2", layer),
+        )
+
+    def _dequantised(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
+        """The two matrices of a layer by cuBLAS, fp32 out."""
+        a, shape, w = self.arena, self.shape, self.weights
+
+        def run(
+            units: torch.Tensor, lora: list[Any], x: torch.Tensor, out: torch.Tensor, split: int
+        ) -> None:
+            height, width = units.shape[0] * 32, x.shape[1]
+            matrix = a.matrix[: height * width].view(height, width)
+            self.kernels.dequantise(units, matrix)
+            self.kernels.copy_lora(lora, a.in_use, matrix, split)
+            torch.mm(
+                x[:rows],
+                matrix.T,
+                out_dtype=torch.float32,
+                out=out[: rows * height].view(rows, height),
+            )
+
+        return (
+            lambda n: run(w.w1[n], [b.b1[n] for b in a.banks], a.x, a.y1, shape.qkv),
+            lambda n: run(w.w2[n], [b.b2[n] for b in a.banks], a.x2, a.y2, 0),
+        )
+
+
+def _width(rows: int) -> int:
+    """The kernel for so many rows."""
+    return next(width for width in WIDTHS if rows <= width)
