@@ -98,9 +98,7 @@ def test_tokens_do_not_depend_on_chunks_neighbours_or_a_kept_prefix(
     assert write_out(mine, 0, longer, 8, keep=len(longer) - 1) == generate(model, longer, 8)
 
 
-def test_an_adapter_writes_what_peft_writes_and_old_replies_end_on_theirs(
-    both: tuple[Weights, Any], tmp_path: Path
-) -> None:
+def test_an_adapter_writes_what_peft_writes_and_old_replies_end_on_theirs(tmp_path: Path) -> None:
     weights, model = small.pair()
     plain = generate(model, PROMPT, 12)
     info = adapters.read(write(tmp_path / "one", small.falcon(), 1))

@@ -21,7 +21,6 @@ from model.decoders.falcon.weights import Weights
 WIDTH = 64  # most rows of a step
 SPAN = 512  # tokens of history that one block attends to
 GROUP = 16  # query heads that one block attends for
-CONTROL = ("slot", "pos", "token", "bank")
 
 
 class DrawRecord(ctypes.Structure):
@@ -32,6 +31,20 @@ class DrawRecord(ctypes.Structure):
         ("top_k", ctypes.c_int),
         ("seed", ctypes.c_ulonglong),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Views of one int32 tensor, `whole`: of each row, and of each row that draws."""
+
+    whole: torch.Tensor
+    slot: torch.Tensor
+    pos: torch.Tensor
+    token: torch.Tensor
+    bank: torch.Tensor
+    pick: torch.Tensor
+    pick_slot: torch.Tensor
+    pick_pos: torch.Tensor
 
 
 @dataclass
@@ -55,8 +68,7 @@ class Arena:
         self.banks = [banks.empty(shape, device) for _ in range(2)]
         self.in_use = torch.tensor([0, 1], dtype=whole, device=device)
         self.rope = rope(shape.rope_base, self.context, device).contiguous()
-        self.control = make(len(CONTROL), self.rows, dtype=whole)
-        self.pick = make(3, WIDTH, dtype=whole)  # row, slot and position of rows that draw
+        self._control = make(4 * self.rows + 3 * WIDTH, dtype=whole)
         self.r = make(self.rows, shape.hidden)
         self.x = make(self.rows, shape.hidden + 128, dtype=half)
         self.x2 = make(self.rows, shape.cols2 + 128, dtype=half)
@@ -81,6 +93,12 @@ class Arena:
         if self.rows > WIDTH:  # one of the two matrices of a layer, for a long prompt
             most = max(shape.rows1 * (shape.hidden + 128), shape.hidden * (shape.cols2 + 128))
             self.matrix = make(most, dtype=half)
+
+    def control(self, rows: int) -> Control:
+        """What `rows` rows say of themselves: the same memory for the same number of rows."""
+        fields, picks = self._control[: 4 * rows].view(4, rows), min(rows, WIDTH)
+        whole = self._control[: 4 * rows + 3 * picks]
+        return Control(whole, *fields.unbind(), *whole[4 * rows :].view(3, picks).unbind())
 
     def clear(self) -> None:
         """After a step that broke off: no counter may stand half way."""

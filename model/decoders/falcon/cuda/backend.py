@@ -145,21 +145,18 @@ class CudaBackend:
 
     def _control(self, rows: Rows, size: int) -> None:
         """Tell the device about the rows, and about rows that only fill up to `size`."""
-        pad = size - len(rows)
-        spare = self.slots
-        columns = (
-            rows.slot + [spare] * pad,
-            rows.pos + [0] * pad,
-            rows.token + [0] * pad,
-            rows.bank + [self._in_use[0]] * pad,
-        )
-        self._put(self.arena.control[:, :size], torch.tensor(columns, dtype=torch.int32))
-        picks = rows.picks + list(range(len(rows.picks), min(size, WIDTH)))
-        slots = [rows.slot[i] for i in rows.picks] + [spare] * (len(picks) - len(rows.picks))
-        pos = [rows.pos[i] for i in rows.picks] + [0] * (len(picks) - len(rows.picks))
-        self._put(
-            self.arena.pick[:, : len(picks)], torch.tensor((picks, slots, pos), dtype=torch.int32)
-        )
+        pad, spare = size - len(rows), self.slots
+        unused = range(len(rows.picks), min(size, WIDTH))
+        values = [
+            *(rows.slot + [spare] * pad),
+            *(rows.pos + [0] * pad),
+            *(rows.token + [0] * pad),
+            *(rows.bank + [self._in_use[0]] * pad),
+            *(rows.picks + list(unused)),
+            *([rows.slot[i] for i in rows.picks] + [spare for _ in unused]),
+            *([rows.pos[i] for i in rows.picks] + [0 for _ in unused]),
+        ]
+        self._put(self.arena.control(size).whole, torch.tensor(values, dtype=torch.int32))
 
     def _put(self, to: torch.Tensor, values: torch.Tensor) -> None:
         """Copy without waiting; pinned memory is kept until the copy is done."""

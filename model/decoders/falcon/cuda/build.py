@@ -10,7 +10,7 @@ import ctypes
 import hashlib
 import os
 import shutil
-import subprocess  # noqa: S404 - the compiler is a program
+import subprocess
 import tempfile
 from pathlib import Path
 

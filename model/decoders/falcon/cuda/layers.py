@@ -46,7 +46,8 @@ class Layers:
         `shared`: several rows may belong to one slot.
         """
         a = self.arena
-        self.kernels.embed(self.weights.embedding, a.control[2], a.control[0], a.newest, a.r, rows)
+        control = a.control(rows)
+        self.kernels.embed(self.weights.embedding, control.token, control.slot, a.newest, a.r, rows)
         matrices = self._streamed(rows) if rows <= WIDTH else self._dequantised(rows)
         for layer in range(self.shape.layers):
             self.kernels.layer_norm(self._norm(rows, layer))
@@ -61,7 +62,8 @@ class Layers:
         """Draw for the first `picks` entries of `pick`, after `body` of `body_rows` rows."""
         a, shape = self.arena, self.shape
         norm = self._norm(picks, shape.layers, body_rows)
-        norm.pick = a.pick[0].data_ptr()
+        control = a.control(body_rows)
+        norm.pick = control.pick.data_ptr()
         self.kernels.layer_norm(norm)
         plan, head = jobs.head(shape, a.vocabulary, picks), MatrixArgs()
         plan.write(head, self._processors)
@@ -76,8 +78,8 @@ class Layers:
         self.kernels.bf16_matrix(_width(picks), head)
         sample = SampleArgs(
             logits=a.logits.data_ptr(),
-            slot=a.pick[1].data_ptr(),
-            pos=a.pick[2].data_ptr(),
+            slot=control.pick_slot.data_ptr(),
+            pos=control.pick_pos.data_ptr(),
             draw=a.draws.data_ptr(),
             seen=a.seen.data_ptr(),
             newest=a.newest.data_ptr(),
@@ -103,7 +105,7 @@ class Layers:
             beta=(w.last_beta if last else w.beta[layer]).data_ptr(),
             x=(a.last if last else a.x).data_ptr(),
             ldx=a.last.shape[1] if last else a.x.shape[1],
-            bank=a.control[3].data_ptr(),
+            bank=a.control(rows).bank.data_ptr(),
             part_stride=(body_rows or rows) * self.shape.hidden,
             parts=self.parts(body_rows or rows)[1],
             rows=rows,
@@ -119,14 +121,14 @@ class Layers:
 
     def _mixer(self, rows: int, layer: int, *, shared: bool) -> MixerArgs:
         a, shape = self.arena, self.shape
-        slot, pos, _, bank = (a.control[i].data_ptr() for i in range(4))
+        control = a.control(rows)
         args = MixerArgs(
             y=a.y1.data_ptr(),
             keys=a.keys[layer].data_ptr(),
             values=a.values[layer].data_ptr(),
-            slot=slot,
-            pos=pos,
-            bank=bank,
+            slot=control.slot.data_ptr(),
+            pos=control.pos.data_ptr(),
+            bank=control.bank.data_ptr(),
             rope=a.rope.data_ptr(),
             x2=a.x2.data_ptr(),
             partial=a.partial.data_ptr(),
