@@ -14,11 +14,11 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from model.decoders.falcon.layout import LORA_RANK, UNIT, pack_lora
+from model.decoders.falcon.layout import LORA_RANK, LORA_UNIT, UNIT, pack_lora
 from model.decoders.falcon.shape import TILE, Shape
 from model.decoders.falcon.weights import Weights
 
-SETS = 64  # A's rows of both sets of W1: query_key_value, then dense_h_to_4h
+SETS = 64  # ranks of both sets: of query_key_value and dense_h_to_4h, of dense and dense_4h_to_h
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,10 @@ class Lora:
 class Bank:
     """One adapter, every tensor [layers, ...].
 
-    `ga` bf16 [64, hidden] γ·A, `sga`, `sba` fp32 [64] its sums and those of β·A;
-    `ad` bf16 [32, hidden], `ah` bf16 [32, 4·hidden]; `b1` uint8
-    [rows1/32, 1, 2, 1088] and `b2` [hidden/32, 2, 2, 1088] units of B.
+    `ga` fp16 [64, hidden] γ·A, `sga`, `sba` fp32 [64] its sums and those of β·A;
+    `ad` fp16 [32, hidden], `ah` fp16 [32, 4·hidden]; `b1` uint8
+    [rows1/32, 2, 1088] units of B, as they follow W1's; `b2` fp16 [hidden, 64] B of
+    both parts of W2, which LayerNorm's kernel adds.
     """
 
     ga: torch.Tensor
@@ -62,19 +63,19 @@ class Bank:
 
 def empty(shape: Shape, device: torch.device) -> Bank:
     """A bank of zeros: the model without an adapter."""
-    n, tiles1, tiles2 = shape.layers, shape.rows1 // TILE, shape.hidden // TILE
+    n, tiles = shape.layers, shape.rows1 // TILE
 
     def zeros(*size: int, dtype: torch.dtype) -> torch.Tensor:
         return torch.zeros(n, *size, dtype=dtype, device=device)
 
     return Bank(
-        ga=zeros(SETS, shape.hidden, dtype=torch.bfloat16),
+        ga=zeros(SETS, shape.hidden, dtype=torch.float16),
         sga=zeros(SETS, dtype=torch.float32),
         sba=zeros(SETS, dtype=torch.float32),
-        ad=zeros(LORA_RANK, shape.hidden, dtype=torch.bfloat16),
-        ah=zeros(LORA_RANK, shape.mlp, dtype=torch.bfloat16),
-        b1=zeros(tiles1, 1, 2, UNIT, dtype=torch.uint8),
-        b2=zeros(tiles2, 2, 2, UNIT, dtype=torch.uint8),
+        ad=zeros(LORA_RANK, shape.hidden, dtype=torch.float16),
+        ah=zeros(LORA_RANK, shape.mlp, dtype=torch.float16),
+        b1=zeros(tiles, 2, UNIT, dtype=torch.uint8),
+        b2=zeros(shape.hidden, SETS, dtype=torch.float16),
     )
 
 
@@ -83,12 +84,11 @@ def fill(bank: Bank, weights: Weights, layers: list[dict[str, Lora]]) -> None:
     for i, lora in enumerate(layers):
         gamma, beta = weights.gamma[i].float(), weights.beta[i].float()
         a1 = torch.cat([lora["qkv"].a, lora["up"].a]).to(gamma)
-        bank.ga[i] = (a1 * gamma).bfloat16()
+        bank.ga[i] = (a1 * gamma).half()
         bank.sga[i] = bank.ga[i].float().sum(dim=1)
         bank.sba[i] = (a1 * beta).sum(dim=1)
-        bank.ad[i] = lora["dense"].a.bfloat16()
-        bank.ah[i] = lora["down"].a.bfloat16()
+        bank.ad[i] = lora["dense"].a.half()
+        bank.ah[i] = lora["down"].a.half()
         b1 = torch.cat([lora["qkv"].b, lora["up"].b])
-        bank.b1[i, :, 0, :, :1024] = pack_lora(b1.bfloat16()).to(bank.b1.device)
-        for at, name in enumerate(("dense", "down")):
-            bank.b2[i, :, at, :, :1024] = pack_lora(lora[name].b.bfloat16()).to(bank.b2.device)
+        bank.b1[i, :, :, :LORA_UNIT] = pack_lora(b1.half()).to(bank.b1.device)
+        bank.b2[i] = torch.cat([lora["dense"].b, lora["down"].b], dim=1).half()

@@ -77,7 +77,7 @@ def dequantise(units: torch.Tensor) -> torch.Tensor:
 
 
 def pack_lora(b: torch.Tensor) -> torch.Tensor:
-    """LoRA's B, bf16 [rows, 32], to two raw A operands a tile: uint8 [rows/32, 2, 1024]."""
+    """LoRA's B, fp16 [rows, 32], to two raw A operands a tile: uint8 [rows/32, 2, 1024]."""
     tiles = b.shape[0] // TILE
     # tile, m, h, g, half of the rank, t, j, p
     split = b.reshape(tiles, 2, 2, 8, 2, 4, 2, 2)
@@ -86,14 +86,14 @@ def pack_lora(b: torch.Tensor) -> torch.Tensor:
 
 
 def unpack_lora(units: torch.Tensor) -> torch.Tensor:
-    """The inverse of `pack_lora`: bf16 [rows, 32]."""
+    """The inverse of `pack_lora`: fp16 [rows, 32]."""
     tiles = units.shape[0]
-    raw = units.contiguous().view(torch.bfloat16).reshape(tiles, 2, 2, 8, 4, 2, 2, 2)
+    raw = units.contiguous().view(torch.float16).reshape(tiles, 2, 2, 8, 4, 2, 2, 2)
     return raw.permute(0, 2, 6, 3, 1, 4, 5, 7).reshape(tiles * TILE, LORA_RANK)
 
 
 def pack_dense(weight: torch.Tensor) -> torch.Tensor:
-    """A bf16 matrix [rows, columns] to raw A operands: uint8 [rows/32, columns/64, 4096]."""
+    """A fp16 matrix [rows, columns] to raw A operands: uint8 [rows/32, columns/64, 4096]."""
     rows, columns = weight.shape
     tiles, blocks = rows // TILE, columns // BLOCK
     split = weight.reshape(tiles, 2, 2, 8, blocks, 4, 4, 2, 2)
@@ -102,9 +102,9 @@ def pack_dense(weight: torch.Tensor) -> torch.Tensor:
 
 
 def unpack_dense(units: torch.Tensor) -> torch.Tensor:
-    """The inverse of `pack_dense`: bf16 [rows, columns]."""
+    """The inverse of `pack_dense`: fp16 [rows, columns]."""
     tiles, blocks, _ = units.shape
-    raw = units.contiguous().view(torch.bfloat16).reshape(tiles, blocks, 4, 2, 8, 4, 2, 2, 2)
+    raw = units.contiguous().view(torch.float16).reshape(tiles, blocks, 4, 2, 8, 4, 2, 2, 2)
     return raw.permute(0, 3, 7, 4, 1, 5, 2, 6, 8).reshape(tiles * TILE, blocks * BLOCK)
 
 

@@ -134,7 +134,7 @@ class PlainBackend:
             mine = torch.tensor([b == number for b in bank], device=x.device)
             held = self.banks[number]
             u = x[mine] @ (held.ga[layer].float() / gamma).T
-            b = layout.unpack_lora(held.b1[layer, :, 0, :, :1024]).float()
+            b = layout.unpack_lora(held.b1[layer, :, :, : layout.LORA_UNIT]).float()
             split = self.shape.qkv
             part = torch.cat([u[:, :32] @ b[:split].T, u[:, 32:] @ b[split:].T], dim=1)
             out[mine] = part
@@ -146,11 +146,9 @@ class PlainBackend:
         for number in set(bank):
             mine = torch.tensor([b == number for b in bank], device=x.device)
             held, hidden = self.banks[number], self.shape.hidden
-            for at, (a, columns) in enumerate(
-                ((held.ad, x[mine, :hidden]), (held.ah, x[mine, hidden:]))
-            ):
-                b = layout.unpack_lora(held.b2[layer, :, at, :, :1024]).float()
-                out[mine] += columns @ a[layer].float().T @ b.T
+            b = held.b2[layer].float()
+            out[mine] = x[mine, :hidden] @ held.ad[layer].float().T @ b[:, :32].T
+            out[mine] += x[mine, hidden:] @ held.ah[layer].float().T @ b[:, 32:].T
         return out
 
 

@@ -26,7 +26,7 @@ class Weights:
     """Everything but adapters.
 
     `w1` [layers, rows1/32, hidden/64, 1088] and `w2` [layers, hidden/32, cols2/64, 1088]
-    uint8 units; norms bf16 [layers, hidden]; `embedding` and `head` dense units
+    uint8 units; norms fp32 [layers, hidden]; `embedding` and `head` dense units of fp16
     [vocabulary/32, hidden/64, 4096], the same tensor where the model ties them.
     """
 
@@ -62,7 +62,7 @@ def build(shape: Shape, read: Read, device: torch.device, *, tied: bool) -> Weig
         beta.append(read(f"{at}.input_layernorm.bias"))
 
     def small(rows: list[torch.Tensor]) -> torch.Tensor:
-        return torch.stack(rows).to(device, torch.bfloat16)
+        return torch.stack(rows).to(device, torch.float32)
 
     embedding = _dense(read("transformer.word_embeddings.weight"), device)
     return Weights(
@@ -71,8 +71,8 @@ def build(shape: Shape, read: Read, device: torch.device, *, tied: bool) -> Weig
         w2=torch.stack(w2),
         gamma=small(gamma),
         beta=small(beta),
-        last_gamma=read("transformer.ln_f.weight").to(device, torch.bfloat16),
-        last_beta=read("transformer.ln_f.bias").to(device, torch.bfloat16),
+        last_gamma=read("transformer.ln_f.weight").to(device, torch.float32),
+        last_beta=read("transformer.ln_f.bias").to(device, torch.float32),
         embedding=embedding,
         head=embedding if tied else _dense(read("lm_head.weight"), device),
     )
@@ -107,7 +107,7 @@ def random(shape: Shape, device: torch.device, seed: int = 0) -> Weights:
 
     def normal(*size: int, mean: float, spread: float) -> torch.Tensor:
         noise = torch.randn(size, generator=generator, device=device)
-        return (mean + spread * noise).bfloat16()
+        return mean + spread * noise
 
     table = _dense(normal(shape.vocabulary, shape.hidden, mean=0, spread=0.02), device)
     return Weights(
@@ -131,6 +131,6 @@ def _packed(weights: list[torch.Tensor], dim: int) -> torch.Tensor:
 
 def _dense(weight: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Dense units; a vocabulary that does not fill its last tile is padded with zeros."""
-    weight = weight.to(device, torch.bfloat16)
+    weight = weight.to(device, torch.float16)
     missing = -weight.shape[0] % 32
     return pack_dense(torch.nn.functional.pad(weight, (0, 0, 0, missing)))

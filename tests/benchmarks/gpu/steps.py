@@ -80,7 +80,7 @@ def fill(backend: CudaBackend, plain: PlainBackend) -> None:
             (backend.arena.keys, plain.keys),
             (backend.arena.values, plain.values),
         ):
-            history = noise(*theirs[layer].shape, spread=1.0).bfloat16()
+            history = noise(*theirs[layer].shape, spread=1.0).half()
             theirs[layer] = history.float()
             if mine is backend.arena.values:
                 history = history.transpose(1, 2)

@@ -62,7 +62,7 @@ class Arena:
         def make(*size: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
             return torch.zeros(size, dtype=dtype, device=device)
 
-        half, whole = torch.bfloat16, torch.int32
+        half, whole = torch.float16, torch.int32
         self.keys = make(shape.layers, self.slots + 1, self.context, HEAD, dtype=half)
         self.values = make(shape.layers, self.slots + 1, HEAD, self.context, dtype=half)
         self.banks = [banks.empty(shape, device) for _ in range(2)]
@@ -71,7 +71,7 @@ class Arena:
         self._control = make(4 * self.rows + 3 * WIDTH, dtype=whole)
         self.r = make(self.rows, shape.hidden)
         self.x = make(self.rows, shape.hidden + 128, dtype=half)
-        self.x2 = make(self.rows, shape.cols2 + 128, dtype=half)
+        self.x2 = make(self.rows, shape.cols2, dtype=half)
         self.last = make(WIDTH, shape.hidden, dtype=half)
         parts1, parts2 = jobs.first(shape).parts, jobs.second(shape).parts
         self.y1 = make(max(parts1 * WIDTH, self.rows) * shape.rows1)
@@ -84,14 +84,14 @@ class Arena:
         self.partial = make(self.rows * groups * spans * (GROUP * HEAD + 32))
         self.ud = make(self.rows * groups * 32)
         self.uh = make(shape.mlp // 256 * self.rows * 32)
-        self.counter = make(self.rows * (groups + 1) + -(-self.rows // 8) + 1, dtype=whole)
+        self.counter = make(self.rows * groups, dtype=whole)
         self.draws = make(self.slots + 1, ctypes.sizeof(DrawRecord), dtype=torch.uint8)
         self.seen = make(self.slots + 1, -(-shape.vocabulary // 32), dtype=whole)
         self.newest = make(self.slots + 1, dtype=whole)
         self.tokens = make(WIDTH, dtype=whole)
         self.matrix = make(0, dtype=half)
         if self.rows > WIDTH:  # one of the two matrices of a layer, for a long prompt
-            most = max(shape.rows1 * (shape.hidden + 128), shape.hidden * (shape.cols2 + 128))
+            most = max(shape.rows1 * (shape.hidden + 128), shape.hidden * shape.cols2)
             self.matrix = make(most, dtype=half)
 
     def control(self, rows: int) -> Control:

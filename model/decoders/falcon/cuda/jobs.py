@@ -44,19 +44,19 @@ def first(shape: Shape) -> Plan:
 
 
 def second(shape: Shape) -> Plan:
-    """W2: u of dense and of dense_4h_to_h follow the last part."""
-    parts = _parts(shape.cols2 // 64, 2)
-    tiles, end = shape.hidden // TILE, len(parts) - 1
-    jobs = tuple((k, n, 0, tiles, 0, 2 * (i == end), i) for i, (k, n) in enumerate(parts))
-    return Plan(jobs, len(parts))
+    """W2, without LoRA: its B is added with the parts, in LayerNorm's kernel."""
+    return _plain(_parts(shape.cols2 // 64, 0), shape.hidden // TILE)
 
 
 def head(shape: Shape, vocabulary: int, rows: int) -> Plan:
     """The dense head: one part for up to 8 rows, which adds up in the order of the parts."""
     blocks, tiles = shape.hidden // 64, vocabulary // TILE
     parts = [(0, blocks)] if rows <= 8 else _parts(blocks, 0)
-    jobs = tuple((k, n, 0, tiles, 0, 0, i) for i, (k, n) in enumerate(parts))
-    return Plan(jobs, len(parts))
+    return _plain(parts, tiles)
+
+
+def _plain(parts: list[tuple[int, int]], tiles: int) -> Plan:
+    return Plan(tuple((k, n, 0, tiles, 0, 0, i) for i, (k, n) in enumerate(parts)), len(parts))
 
 
 def _parts(blocks: int, sets: int) -> list[tuple[int, int]]:

@@ -11,7 +11,6 @@ slots' owners, graphs or the host's waiting.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -26,7 +25,7 @@ from model.decoders.falcon.cuda.native import (
 )
 
 WIDTHS = (1, 8, 16, 32, 64)
-# From so many rows on a block attends for all heads of its row, and reads the history once.
+# Above so many rows a block attends for all heads of its row, and reads the history once.
 WIDE = 64
 
 
@@ -75,7 +74,7 @@ class Layers:
         head.out, head.out_rows = a.logits.data_ptr(), a.vocabulary
         head.part_stride, head.rows = picks * a.vocabulary, picks
         head.blocks, head.fold = shape.hidden // 64, jobs.PART
-        self.kernels.bf16_matrix(_width(picks), head)
+        self.kernels.dense_matrix(_width(picks), head)
         sample = SampleArgs(
             logits=a.logits.data_ptr(),
             slot=control.pick_slot.data_ptr(),
@@ -105,15 +104,20 @@ class Layers:
             beta=(w.last_beta if last else w.beta[layer]).data_ptr(),
             x=(a.last if last else a.x).data_ptr(),
             ldx=a.last.shape[1] if last else a.x.shape[1],
-            bank=a.control(rows).bank.data_ptr(),
+            ud=a.ud.data_ptr(),
+            uh=a.uh.data_ptr(),
+            bank=a.control(body_rows or rows).bank.data_ptr(),
             part_stride=(body_rows or rows) * self.shape.hidden,
             parts=self.parts(body_rows or rows)[1],
             rows=rows,
+            all_rows=body_rows or rows,
             hidden=self.shape.hidden,
+            groups=-(-self.shape.heads // GROUP),
             epsilon=self.shape.epsilon,
         )
-        if not last:
-            for i, bank in enumerate(a.banks):
+        for i, bank in enumerate(a.banks):
+            args.b2[i] = bank.b2[max(layer - 1, 0)].data_ptr()
+            if not last:
                 args.ga[i] = bank.ga[layer].data_ptr()
                 args.sga[i] = bank.sga[layer].data_ptr()
                 args.sba[i] = bank.sba[layer].data_ptr()
@@ -145,7 +149,7 @@ class Layers:
             heads=shape.heads,
             context=a.context,
             spans=a.spans,
-            groups_a_block=-(-shape.heads // GROUP) if rows >= WIDE else 1,
+            groups_a_block=-(-shape.heads // GROUP) if rows > WIDE else 1,
             write_kv=0 if shared else 1,
         )
         for i, held in enumerate(a.banks):
@@ -170,39 +174,39 @@ class Layers:
             )
             args.rows, args.blocks, args.u_column = rows, columns // 64, columns
 
-        def run(args: MatrixArgs, units: torch.Tensor, name: str, layer: int) -> None:
-            args.weights = units[layer].data_ptr()
+        def first(layer: int) -> None:
+            one.weights = w.w1[layer].data_ptr()
             for i, bank in enumerate(a.banks):
-                args.lora[i] = getattr(bank, name)[layer].data_ptr()
-            self.kernels.nf4_matrix(_width(rows), args)
+                one.lora[i] = bank.b1[layer].data_ptr()
+            self.kernels.nf4_matrix(_width(rows), one)
 
-        return (
-            lambda layer: run(one, w.w1, "b1", layer),
-            lambda layer: run(two, w.w2, "b2", layer),
-        )
+        def second(layer: int) -> None:
+            two.weights = w.w2[layer].data_ptr()
+            self.kernels.nf4_matrix(_width(rows), two)
+
+        return first, second
 
     def _dequantised(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
         """The two matrices of a layer by cuBLAS, fp32 out."""
         a, shape, w = self.arena, self.shape, self.weights
 
-        def run(
-            units: torch.Tensor, lora: list[Any], x: torch.Tensor, out: torch.Tensor, split: int
-        ) -> None:
-            height, width = units.shape[0] * 32, x.shape[1]
-            matrix = a.matrix[: height * width].view(height, width)
-            self.kernels.dequantise(units, matrix)
-            self.kernels.copy_lora(lora, a.in_use, matrix, split)
-            torch.mm(
-                x[:rows],
-                matrix.T,
-                out_dtype=torch.float32,
-                out=out[: rows * height].view(rows, height),
-            )
+        def product(x: torch.Tensor, matrix: torch.Tensor, out: torch.Tensor) -> None:
+            to = out[: rows * matrix.shape[0]].view(rows, -1)
+            torch.mm(x[:rows], matrix.T, out_dtype=torch.float32, out=to)
 
-        return (
-            lambda n: run(w.w1[n], [b.b1[n] for b in a.banks], a.x, a.y1, shape.qkv),
-            lambda n: run(w.w2[n], [b.b2[n] for b in a.banks], a.x2, a.y2, 0),
-        )
+        def first(layer: int) -> None:
+            matrix = a.matrix[: shape.rows1 * a.x.shape[1]].view(shape.rows1, -1)
+            self.kernels.dequantise(w.w1[layer], matrix)
+            lora = [bank.b1[layer] for bank in a.banks]
+            self.kernels.copy_lora(lora, a.in_use, matrix, shape.qkv)
+            product(a.x, matrix, a.y1)
+
+        def second(layer: int) -> None:
+            matrix = a.matrix[: shape.hidden * shape.cols2].view(shape.hidden, -1)
+            self.kernels.dequantise(w.w2[layer], matrix)
+            product(a.x2, matrix, a.y2)
+
+        return first, second
 
 
 def _width(rows: int) -> int:

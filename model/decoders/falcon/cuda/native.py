@@ -20,9 +20,7 @@ MAX_JOBS = 32
 class Job(ctypes.Structure):
     """A part of the columns and a range of tiles (matrix.cu)."""
 
-    _fields_ = [
-        (name, c_int) for name in ("k0", "blocks", "tile0", "tiles", "set0", "sets", "part")
-    ]
+    _fields_ = [(name, c_int) for name in ("k0", "blocks", "tile0", "tiles", "set", "sets", "part")]
 
 
 class MatrixArgs(ctypes.Structure):
@@ -46,10 +44,10 @@ class NormArgs(ctypes.Structure):
 
     _fields_ = [
         *((name, c_void_p) for name in ("r", "sums", "gamma", "beta")),
-        *((name, c_void_p * 2) for name in ("ga", "sga", "sba")),
-        *((name, c_void_p) for name in ("x", "bank", "pick")),
+        *((name, c_void_p * 2) for name in ("ga", "sga", "sba", "b2")),
+        *((name, c_void_p) for name in ("ud", "uh", "x", "bank", "pick")),
         *((name, c_long) for name in ("part_stride", "ldx")),
-        *((name, c_int) for name in ("parts", "rows", "hidden")),
+        *((name, c_int) for name in ("parts", "rows", "all_rows", "hidden", "groups")),
         ("epsilon", c_float),
     ]
 
@@ -93,9 +91,9 @@ class Kernels:
         """Sums of an NF4 matrix; `width` 1, 8, 16, 32 or 64 is at least the rows."""
         self._call("nf4_matrix", width, byref(args))
 
-    def bf16_matrix(self, width: int, args: MatrixArgs) -> None:
+    def dense_matrix(self, width: int, args: MatrixArgs) -> None:
         """Sums of a dense matrix."""
-        self._call("bf16_matrix", width, byref(args))
+        self._call("dense_matrix", width, byref(args))
 
     def layer_norm(self, args: NormArgs) -> None:
         """LayerNorm, x and u."""
@@ -119,7 +117,7 @@ class Kernels:
         self._call("embed_rows", *at, r.shape[1], rows)
 
     def dequantise(self, units: torch.Tensor, out: torch.Tensor) -> None:
-        """Units [tiles, blocks, 1088] to bf16 [rows, columns and more]."""
+        """Units [tiles, blocks, 1088] to fp16 [rows, columns and more]."""
         tiles, blocks, _ = units.shape
         where = (c_void_p(units.data_ptr()), c_void_p(out.data_ptr()))
         self._call(
@@ -129,10 +127,10 @@ class Kernels:
     def copy_lora(
         self, lora: list[torch.Tensor], banks: torch.Tensor, out: torch.Tensor, split: int
     ) -> None:
-        """B of both banks behind the weights in `out`."""
+        """B of both banks behind W1's weights in `out`; rows from `split` on are of set 1."""
         where = [c_void_p(t.data_ptr()) for t in (*lora, banks, out)]
-        columns, sets = out.shape[1] - 128, lora[0].shape[1]
-        self._call("copy_lora", *where, c_long(out.stride(0)), columns, sets, split, out.shape[0])
+        columns = out.shape[1] - 128
+        self._call("copy_lora", *where, c_long(out.stride(0)), columns, split, out.shape[0])
 
     def _call(self, name: str, *args: Any) -> None:
         stream = c_void_p(torch.cuda.current_stream().cuda_stream)

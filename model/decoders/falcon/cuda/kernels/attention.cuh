@@ -5,14 +5,14 @@
 // 16-byte loads: column g of tile nt is token 16·(g/2) + 2·nt + g%2 of the warp's 64.
 //
 // More than 512 tokens are shared by several blocks; the last to finish adds them up in order
-// (split-KV). The last group of a row adds up its u.
+// (split-KV). The pieces of u that the groups make are added up in norm.cu.
 #pragma once
 #include "mixer.cuh"
 
 struct AttentionShared {
   float out[8][GROUP * HEAD];   // by warp, not yet divided
   float top[8][GROUP], sum[8][GROUP];
-  __align__(16) bf16 q[GROUP * HEAD];
+  __align__(16) f16 q[GROUP * HEAD];
 };
 
 __device__ __forceinline__ void load_queries(const MixerArgs& a, AttentionShared& s, int row,
@@ -26,8 +26,8 @@ __device__ __forceinline__ void load_queries(const MixerArgs& a, AttentionShared
       q = rotate(gather(y, a.parts, a.part_stride), gather(y + 32, a.parts, a.part_stride),
                  a.rope[pos * 32 + d]);
     }
-    s.q[h * HEAD + d] = __float2bfloat16(q.x * 0.125f);
-    s.q[h * HEAD + d + 32] = __float2bfloat16(q.y * 0.125f);
+    s.q[h * HEAD + d] = to_half(q.x * 0.125f);
+    s.q[h * HEAD + d + 32] = to_half(q.y * 0.125f);
   }
 }
 
@@ -37,6 +37,14 @@ __device__ __forceinline__ void attend(const MixerArgs& a, AttentionShared& s, i
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
   float top[2] = {-1e30f, -1e30f}, sum[2] = {0.f, 0.f}, out[8][4] = {};
   if (from <= pos) {
+    uint4 key[8][2], value[8][2];  // each all on their way before the first is used
+    const f16* k = a.keys + ((long)slot * a.context + from) * HEAD + 16 * t;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      const uint4* p = (const uint4*)(k + (16 * (g >> 1) + 2 * i + (g & 1)) * HEAD);
+      key[i][0] = p[0];
+      key[i][1] = p[1];
+    }
     uint32_t q[4][4];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -44,16 +52,21 @@ __device__ __forceinline__ void attend(const MixerArgs& a, AttentionShared& s, i
                      *p1 = (const uint32_t*)(s.q + (g + 8) * HEAD + 16 * t + 4 * i);
       q[i][0] = p0[0]; q[i][1] = p1[0]; q[i][2] = p0[1]; q[i][3] = p1[1];
     }
-    const bf16* k = a.keys + ((long)slot * a.context + from) * HEAD + 16 * t;
     float score[8][4];
 #pragma unroll
     for (int nt = 0; nt < 8; nt++) {
-      const uint4* p = (const uint4*)(k + (16 * (g >> 1) + 2 * nt + (g & 1)) * HEAD);
-      const uint4 lo = p[0], hi = p[1];
+      const uint4 lo = key[nt][0], hi = key[nt][1];
       mma_first(score[nt], q[0], lo.x, lo.y);
       mma(score[nt], q[1], lo.z, lo.w);
       mma(score[nt], q[2], hi.x, hi.y);
       mma(score[nt], q[3], hi.z, hi.w);
+    }
+    const f16* v = a.values + ((long)slot * HEAD + g) * a.context + from + 16 * t;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      const uint4* p = (const uint4*)(v + (long)i * 8 * a.context);
+      value[i][0] = p[0];
+      value[i][1] = p[1];
     }
 #pragma unroll
     for (int nt = 0; nt < 8; nt++)
@@ -71,20 +84,18 @@ __device__ __forceinline__ void attend(const MixerArgs& a, AttentionShared& s, i
     uint32_t p[4][4];
 #pragma unroll
     for (int nt = 0; nt < 8; nt++) {
-      const __nv_bfloat162 lo = __floats2bfloat162_rn(__expf(score[nt][0] - top[0]),
+      const __half2 lo = to_half2(__expf(score[nt][0] - top[0]),
                                                       __expf(score[nt][1] - top[0]));
-      const __nv_bfloat162 hi = __floats2bfloat162_rn(__expf(score[nt][2] - top[1]),
+      const __half2 hi = to_half2(__expf(score[nt][2] - top[1]),
                                                       __expf(score[nt][3] - top[1]));
       sum[0] += __low2float(lo) + __high2float(lo);
       sum[1] += __low2float(hi) + __high2float(hi);
       p[nt >> 1][(nt & 1) * 2] = *(const uint32_t*)&lo;
       p[nt >> 1][(nt & 1) * 2 + 1] = *(const uint32_t*)&hi;
     }
-    const bf16* v = a.values + ((long)slot * HEAD + g) * a.context + from + 16 * t;
 #pragma unroll
     for (int d = 0; d < 8; d++) {
-      const uint4* w = (const uint4*)(v + (long)d * 8 * a.context);
-      const uint4 lo = w[0], hi = w[1];
+      const uint4 lo = value[d][0], hi = value[d][1];
       mma(out[d], p[0], lo.x, lo.y);
       mma(out[d], p[1], lo.z, lo.w);
       mma(out[d], p[2], hi.x, hi.y);
@@ -108,10 +119,10 @@ __device__ __forceinline__ void attend(const MixerArgs& a, AttentionShared& s, i
 }
 
 // A·o of dense for one group of heads: 8 warps, four rows of A each.
-__device__ __forceinline__ void dense_u(const MixerArgs& a, const bf16* o, int row, int group,
+__device__ __forceinline__ void dense_u(const MixerArgs& a, const f16* o, int row, int group,
                                         int columns) {
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, groups = head_groups(a);
-  const bf16* A = a.ad[a.bank[row]] + (long)warp * 4 * a.hidden + group * GROUP * HEAD;
+  const f16* A = a.ad[a.bank[row]] + (long)warp * 4 * a.hidden + group * GROUP * HEAD;
   float sum[4] = {0.f, 0.f, 0.f, 0.f};
 #pragma unroll
   for (int c = 0; c < 4; c++) {
@@ -193,17 +204,12 @@ __device__ __forceinline__ void attention(const MixerArgs& a, AttentionShared& s
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const int e = tid + i * 256;
-      const bf16 v = __float2bfloat16(value[i] / sum[i]);
+      const f16 v = to_half(value[i] / sum[i]);
       s.q[e] = v;
       if (e < columns) a.x2[row * a.ldx + group * GROUP * HEAD + e] = v;
     }
     __syncthreads();
     dense_u(a, s.q, row, group, columns);
-    if (last_to_arrive(a.counter + (long)a.rows * groups + row, groups) && tid < 32) {
-      float u = 0.f;
-      for (int i = 0; i < groups; i++) u += __ldcg(a.ud + ((long)row * groups + i) * 32 + tid);
-      store_u(a, row, 0, tid, u);
-    }
     __syncthreads();
   }
 }

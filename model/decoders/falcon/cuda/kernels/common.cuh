@@ -1,13 +1,20 @@
 // What the kernels share: asynchronous copies, barriers, the matrix instruction, launching.
 //
-// Hopper only (sm_90a). Nothing here knows Falcon.
+// Numbers go into the matrix instruction as fp16, whose 11 bits round eight times finer than
+// bf16's, and come out as fp32; what does not fit fp16 becomes its largest number, and what is not
+// a number stays so. Hopper only (sm_90a). Nothing here knows Falcon.
 #pragma once
-#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 #include <stdint.h>
 
-typedef __nv_bfloat16 bf16;
+typedef __half f16;
+
+__device__ __forceinline__ float fit(float v) { return v > 65504.f ? 65504.f : v < -65504.f ? -65504.f : v; }
+__device__ __forceinline__ f16 to_half(float v) { return __float2half_rn(fit(v)); }
+__device__ __forceinline__ __half2 to_half2(float a, float b) {
+  return __floats2half2_rn(fit(a), fit(b));
+}
 
 __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return (uint32_t)__cvta_generic_to_shared(p);
@@ -45,17 +52,17 @@ __device__ __forceinline__ void wait_for_previous() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 
-// ---- d[16x8] (+)= a[16x16] b[16x8], bf16 in, fp32 out
+// ---- d[16x8] (+)= a[16x16] b[16x8], f16 in, fp32 out
 __device__ __forceinline__ void mma(float* d, const uint32_t* a, uint32_t b0, uint32_t b1) {
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
       "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 __device__ __forceinline__ void mma_first(float* d, const uint32_t* a, uint32_t b0, uint32_t b1) {
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
       "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%10,%10,%10,%10};"
       : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(0.f));
@@ -80,12 +87,12 @@ __device__ __forceinline__ float warp_sum(float v) {
   for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(~0u, v, o);
   return v;
 }
-// The dot product of eight bf16 pairs packed in 16 bytes.
+// The dot product of eight f16 pairs packed in 16 bytes.
 __device__ __forceinline__ float dot8(uint4 a, uint4 b, float s) {
-  const __nv_bfloat162 *p = (const __nv_bfloat162*)&a, *q = (const __nv_bfloat162*)&b;
+  const __half2 *p = (const __half2*)&a, *q = (const __half2*)&b;
 #pragma unroll
   for (int i = 0; i < 4; i++) {
-    float2 x = __bfloat1622float2(p[i]), y = __bfloat1622float2(q[i]);
+    float2 x = __half22float2(p[i]), y = __half22float2(q[i]);
     s = fmaf(x.x, y.x, s);
     s = fmaf(x.y, y.y, s);
   }
@@ -95,9 +102,14 @@ __device__ __forceinline__ void prefetch(const void* p) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 }
 
-// A value that several partial sums make up: parts[p][row][column], added in order.
+// A value that several partial sums make up: parts[p][row][column], added in order. The loads
+// of four parts, the usual number, are in flight together.
 __device__ __forceinline__ float gather(const float* y, int parts, long stride) {
   float v = __ldcg(y);
+  if (parts == 4) {
+    const float b = __ldcg(y + stride), c = __ldcg(y + 2 * stride), d = __ldcg(y + 3 * stride);
+    return v + b + c + d;
+  }
   for (int p = 1; p < parts; p++) v += __ldcg(y + p * stride);
   return v;
 }
@@ -116,7 +128,7 @@ __device__ __forceinline__ bool last_to_arrive(int* counter, int group) {
   return last;
 }
 
-// The 256-entry table from a byte of two codes to two bf16, once for each of 32 banks.
+// The 256-entry table from a byte of two codes to two f16, once for each of 32 banks.
 static constexpr int TABLE_BYTES = 256 * 32 * 4;
 __device__ __forceinline__ void build_table(uint8_t* table, int threads) {
   const float nf4[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
@@ -130,7 +142,7 @@ __device__ __forceinline__ void build_table(uint8_t* table, int threads) {
     uint32_t lo = 0, hi = 0;
 #pragma unroll
     for (int c = 0; c < 16; c++) {
-      const uint32_t v = __bfloat16_as_ushort(__float2bfloat16(nf4[c]));
+      const uint32_t v = __half_as_ushort(to_half(nf4[c]));
       if ((b & 15) == c) lo = v;
       if ((b >> 4) == c) hi = v;
     }

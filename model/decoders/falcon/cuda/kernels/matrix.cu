@@ -1,4 +1,4 @@
-// The matrix stream: y[part][row m][out] = W[out][columns of part] · x[m], NF4 with LoRA, or bf16.
+// The matrix stream: y[part][row m][out] = W[out][columns of part] · x[m], NF4 with LoRA, or f16.
 //
 // W lies in units of 32 rows x 64 columns (layout.py). Work is cut into items: one tile of 32
 // rows times one part of at most 18 units of columns. An item belongs to one warp, which adds it
@@ -7,9 +7,9 @@
 //
 // A block works on one job, a part and a range of tiles, and keeps that part of x in shared
 // memory. Every warp fills a ring of its own by bulk copies, so that no barrier stops the block.
-// Codes become bf16 by a table that is replicated for each of the 32 banks; the scale of a unit
+// Codes become f16 by a table that is replicated for each of the 32 banks; the scale of a unit
 // is applied in fp32 after its 64 columns. LoRA's B follows the last part's codes as raw units,
-// two for each set and bank; its u = A·x lies behind the x of that part.
+// two for each bank; its u = A·x lies behind the x of that part.
 //
 // The weight ring starts before the previous kernel has ended.
 #include "common.cuh"
@@ -19,13 +19,13 @@ static constexpr int UNIT = 1088, DENSE = 4096, MAX_JOBS = 32, PART = 18;
 struct Job {
   int k0, blocks;     // first unit and number of units of columns
   int tile0, tiles;   // tiles of 32 rows
-  int set0, sets;     // LoRA sets whose u follows x; sets = 0: none
+  int set, sets;      // the LoRA set whose u follows x; sets = 0: none
   int part;           // where the sums go
 };
 struct MatrixArgs {
   const uint8_t* weights;   // [tiles][blocks][unit]
-  const uint8_t* lora[2];   // by bank: [tiles][sets][2][UNIT]
-  const bf16* x;            // [m][ldx]: columns, then u of every set, 64 (two banks of 32) each
+  const uint8_t* lora[2];   // by bank: [tiles][2][UNIT]
+  const f16* x;            // [m][ldx]: columns, then u of every set, 64 (two banks of 32) each
   float* out;               // [part][m][out_rows]
   const int* banks;         // device: first bank in use, number of banks in use
   long ldx, part_stride, out_rows;
@@ -46,8 +46,10 @@ struct Layout {
 };
 
 // NT: tiles of 8 rows of x, 0 for a single row. U units a stage, S stages a warp.
-template <int NT, int WARPS, int U, int S, int KMAX, bool D>
-__global__ void __launch_bounds__(WARPS * 32, 1) stream_matrix(const __grid_constant__ MatrixArgs a) {
+// BOUND: threads that registers must be left for; more than are launched leaves room for the
+// kernels before and after on the same processor.
+template <int NT, int WARPS, int U, int S, int KMAX, bool D, int BOUND>
+__global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant__ MatrixArgs a) {
   typedef Layout<NT, WARPS, U, S, KMAX, D> L;
   constexpr bool ONE = NT == 0;
   constexpr int N = ONE ? 1 : NT;
@@ -55,7 +57,6 @@ __global__ void __launch_bounds__(WARPS * 32, 1) stream_matrix(const __grid_cons
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
   const uint32_t base = shared_address(shared), x_bar = base + L::bars;
   const uint32_t bar = x_bar + 8 + warp * S * 8, ring = base + L::ring + warp * (S * U * L::unit);
-  let_next_start();
 
   int number = 0;
   while ((int)blockIdx.x >= a.block0[number + 1]) number++;
@@ -90,9 +91,8 @@ __global__ void __launch_bounds__(WARPS * 32, 1) stream_matrix(const __grid_cons
         run = min(count, job.blocks - from);
         source = a.weights + ((long)from_tile * a.blocks + job.k0 + from) * L::unit;
       } else {
-        const int q = from - job.blocks, set = q >> banks;
-        source = a.lora[first_bank + ((q >> 1) & (banks - 1))] +
-                 (((long)from_tile * job.sets + set) * 2 + (q & 1)) * UNIT;
+        const int q = from - job.blocks;
+        source = a.lora[first_bank + (q >> 1)] + ((long)from_tile * 2 + (q & 1)) * UNIT;
       }
       if (lane == 0) bulk_copy(to, source, run * L::unit, bar + stage * 8);
       to += run * L::unit;
@@ -106,6 +106,7 @@ __global__ void __launch_bounds__(WARPS * 32, 1) stream_matrix(const __grid_cons
   if (!D) build_table(shared, WARPS * 32);
   __syncthreads();
   wait_for_previous();
+  let_next_start();  // not before: norm.cu reads what the kernel before this one wrote
 
   if (warp == 0) {
     const int rows = ONE ? 1 : a.rows, span = (job.blocks + job.sets) * 128;
@@ -113,10 +114,10 @@ __global__ void __launch_bounds__(WARPS * 32, 1) stream_matrix(const __grid_cons
     __syncwarp();
     for (int m = lane; m < rows; m += 32) {
       const uint32_t to = base + L::x + m * L::x_stride;
-      const bf16* x = a.x + m * a.ldx;
+      const f16* x = a.x + m * a.ldx;
       bulk_copy(to, x + job.k0 * 64, job.blocks * 128, x_bar);
       if (job.sets)
-        bulk_copy(to + job.blocks * 128, x + a.u_column + job.set0 * 64, job.sets * 128, x_bar);
+        bulk_copy(to + job.blocks * 128, x + a.u_column + job.set * 64, job.sets * 128, x_bar);
     }
   }
   barrier_wait(x_bar, 0);
@@ -201,11 +202,11 @@ __global__ void __launch_bounds__(WARPS * 32, 1) stream_matrix(const __grid_cons
             }
           }
         }
-      } else {  // LoRA's B: 32 rows x 16 of the rank, bf16 as the instruction wants it
-        const int q = kb - job.blocks, set = q >> banks, bank = first_bank + ((q >> 1) & (banks - 1));
+      } else {  // LoRA's B: 32 rows x 16 of the rank, f16 as the instruction wants it
+        const int q = kb - job.blocks, bank = first_bank + (q >> 1);
         const uint4 v0 = shared_load16(unit + lane * 16), v1 = shared_load16(unit + 512 + lane * 16);
         const uint32_t A0[4] = {v0.x, v0.y, v0.z, v0.w}, A1[4] = {v1.x, v1.y, v1.z, v1.w};
-        const uint32_t u_lane = x_lane + (job.blocks + set) * 128 + bank * 64 + (q & 1) * 32 + t * 8;
+        const uint32_t u_lane = x_lane + job.blocks * 128 + bank * 64 + (q & 1) * 32 + t * 8;
 #pragma unroll
         for (int nt = 0; nt < N; nt++) {
           uint2 b = make_uint2(0, 0);
@@ -230,9 +231,9 @@ __global__ void __launch_bounds__(WARPS * 32, 1) stream_matrix(const __grid_cons
   }
 }
 
-template <int NT, int WARPS, int U, int S, int KMAX, bool D>
+template <int NT, int WARPS, int U, int S, int KMAX, bool D, int BOUND = WARPS * 32>
 static int run(const MatrixArgs& a, cudaStream_t stream) {
-  return launch(stream_matrix<NT, WARPS, U, S, KMAX, D>, dim3(a.block0[a.jobs]), WARPS * 32,
+  return launch(stream_matrix<NT, WARPS, U, S, KMAX, D, BOUND>, dim3(a.block0[a.jobs]), WARPS * 32,
                 Layout<NT, WARPS, U, S, KMAX, D>::bytes, 1, stream, a);
 }
 
@@ -242,16 +243,16 @@ int matrix_args_bytes() { return sizeof(MatrixArgs); }
 // NF4 times at most `width` rows: 1, 8, 16, 32 or 64.
 int nf4_matrix(int width, const MatrixArgs* a, cudaStream_t stream) {
   switch (width) {
-    case 1: return run<0, 24, 2, 3, PART, false>(*a, stream);
-    case 8: return run<1, 24, 2, 3, PART, false>(*a, stream);
+    case 1: return run<0, 24, 2, 2, PART, false, 1152>(*a, stream);
+    case 8: return run<1, 24, 2, 2, PART, false, 1152>(*a, stream);
     case 16: return run<2, 16, 2, 4, PART, false>(*a, stream);
     case 32: return run<4, 12, 2, 4, PART, false>(*a, stream);
     case 64: return run<8, 12, 1, 3, PART, false>(*a, stream);
   }
   return -1;
 }
-// bf16; up to 8 rows over all columns in one part (fold = 18), above in parts of 18 units.
-int bf16_matrix(int width, const MatrixArgs* a, cudaStream_t stream) {
+// f16; up to 8 rows over all columns in one part (fold = 18), above in parts of 18 units.
+int dense_matrix(int width, const MatrixArgs* a, cudaStream_t stream) {
   switch (width) {
     case 1: return run<0, 16, 1, 3, 71, true>(*a, stream);
     case 8: return run<1, 8, 1, 4, 71, true>(*a, stream);

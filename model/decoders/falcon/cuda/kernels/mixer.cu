@@ -9,7 +9,7 @@ union MixerShared {
   MlpShared mlp;
 };
 
-__global__ void __launch_bounds__(256) mixer(const __grid_constant__ MixerArgs a) {
+__global__ void __launch_bounds__(256, 3) mixer(const __grid_constant__ MixerArgs a) {
   __shared__ MixerShared s;
   let_next_start();
   const int blocks = a.rows * a.spans * (head_groups(a) / a.groups_a_block);

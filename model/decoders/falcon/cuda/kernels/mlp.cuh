@@ -1,15 +1,15 @@
 // The MLP's activation, and A·h of dense_4h_to_h: a block takes 8 rows and 256 columns.
 //
 // h = gelu(sums of W1). Its 8 warps take 32 columns each as the matrix instruction's B operand;
-// A is [32][4·hidden], and a lane's columns are 8 consecutive ones. The last of a row group's
-// blocks adds the u of all columns up in order.
+// A is [32][4·hidden], and a lane's columns are 8 consecutive ones. The pieces of u that the blocks
+// make are added up in norm.cu.
 #pragma once
 #include "mixer.cuh"
 
 static constexpr int CHUNK = 256, GROUP_ROWS = 8;
 
 struct MlpShared {
-  __align__(16) bf16 h[GROUP_ROWS][CHUNK];
+  __align__(16) f16 h[GROUP_ROWS][CHUNK];
   float u[8][32 * GROUP_ROWS];  // by warp
 };
 
@@ -33,9 +33,9 @@ __device__ __forceinline__ void mlp(const MixerArgs& a, MlpShared& s, int block)
   const float* y = a.y + row0 * a.ldy + a.hidden + 2 * HEAD + k0 + tid;
 #pragma unroll
   for (int m = 0; m < GROUP_ROWS; m++) {
-    bf16 h = __float2bfloat16(0.f);
+    f16 h = to_half(0.f);
     if (m < rows) {
-      h = __float2bfloat16(gelu(gather(y + m * a.ldy, a.parts, a.part_stride)));
+      h = to_half(gelu(gather(y + m * a.ldy, a.parts, a.part_stride)));
       a.x2[(row0 + m) * a.ldx + a.hidden + k0 + tid] = h;
     }
     s.h[m][tid] = h;
@@ -63,13 +63,5 @@ __device__ __forceinline__ void mlp(const MixerArgs& a, MlpShared& s, int block)
       __stcg(a.uh + ((long)chunk * a.rows + row0 + m) * 32 + lane, u);
     }
     __syncthreads();
-  }
-  int* counter = a.counter + (long)a.rows * (head_groups(a) + 1) + row0 / GROUP_ROWS;
-  if (last_to_arrive(counter, chunks) && tid < rows * 32) {
-    const float* p = a.uh + (row0 + warp) * 32 + lane;
-    float u = 0.f;
-#pragma unroll 24
-    for (int c = 0; c < chunks; c++) u += __ldcg(p + (long)c * a.rows * 32);
-    store_u(a, row0 + warp, 1, lane, u);
   }
 }

@@ -1,7 +1,7 @@
-// Prompts of more than 64 tokens: a matrix back to bf16 for cuBLAS, with LoRA's B beside it.
+// Prompts of more than 64 tokens: a matrix back to fp16 for cuBLAS, W1 with LoRA's B beside it.
 //
-//     W[row] = NF4 values · scale (columns), then for each set and bank 32 columns of B,
-//     zero in the sets that the row does not belong to
+//     W1[row] = NF4 values · scale (hidden columns), then for each set and bank 32 columns of B,
+//     zero in the set that the row does not belong to
 //
 // so that one product with [x | u] gives the layer's output. A warp takes a unit of 32 x 64; the
 // table of matrix.cu gives both ways the same rounding of the sixteen values.
@@ -9,7 +9,7 @@
 
 static constexpr int UNIT = 1088;
 
-__global__ void __launch_bounds__(512) dequantise(const uint8_t* units, bf16* out, int blocks,
+__global__ void __launch_bounds__(512) dequantise(const uint8_t* units, f16* out, int blocks,
                                                   long count, long stride) {
   extern __shared__ __align__(1024) uint8_t shared[];
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
@@ -35,8 +35,8 @@ __global__ void __launch_bounds__(512) dequantise(const uint8_t* units, bf16* ou
             const int byte = 2 * j + h;  // turned left by 7: byte i begins at bit 8·i + 7
             const uint32_t index = __funnelshift_l(w[s], w[s], 25) >> (8 * byte) & 255;
             const uint32_t pair = *(const uint32_t*)(shared + index * 128 + lane * 4);
-            const float2 f = __bfloat1622float2(*(const __nv_bfloat162*)&pair);
-            const __nv_bfloat162 r = __floats2bfloat162_rn(f.x * scale[half][h], f.y * scale[half][h]);
+            const float2 f = __half22float2(*(const __half2*)&pair);
+            const __half2 r = to_half2(f.x * scale[half][h], f.y * scale[half][h]);
             o[2 * s + j] = *(const uint32_t*)&r;
           }
         uint4* to = (uint4*)(out + (tile * 32 + half * 16 + h * 8 + g) * stride + block * 64 + t * 16);
@@ -47,25 +47,24 @@ __global__ void __launch_bounds__(512) dequantise(const uint8_t* units, bf16* ou
   }
 }
 
-// B of both banks, [tiles][sets][2][UNIT] each, into the 128 columns behind the weights.
-// `split`: rows from here on belong to set 1 (W1); 0: every row belongs to both sets (W2).
-__global__ void lora_columns(const uint8_t* bank0, const uint8_t* bank1, const int* banks, bf16* out,
-                             long stride, int columns, int sets, int split) {
+// B of both banks, [tiles][2][UNIT] each, into the 128 columns behind the weights of W1; rows from
+// `split` on belong to set 1.
+__global__ void lora_columns(const uint8_t* bank0, const uint8_t* bank1, const int* banks, f16* out,
+                             long stride, int columns, int split) {
   const int row = blockIdx.x, c = threadIdx.x, set = c >> 6, bank = c >> 5 & 1, r = c & 31;
   const int first = banks[0], count = banks[1];
-  bf16 v = __float2bfloat16(0.f);
-  if (bank >= first && bank < first + count && (!split || set == (row >= split))) {
+  f16 v = to_half(0.f);
+  if (bank >= first && bank < first + count && set == (row >= split)) {
     const int half = row >> 4 & 1, h = row >> 3 & 1, g = row & 7, k = r & 15;
-    const uint8_t* unit = (bank ? bank1 : bank0) +
-                          (((long)(row >> 5) * sets + (split ? 0 : set)) * 2 + (r >> 4)) * UNIT;
+    const uint8_t* unit = (bank ? bank1 : bank0) + ((long)(row >> 5) * 2 + (r >> 4)) * UNIT;
     const int t = k >> 2, j = k >> 1 & 1, p = k & 1;
-    v = *(const bf16*)(unit + half * 512 + (g * 4 + t) * 16 + (2 * j + h) * 4 + p * 2);
+    v = *(const f16*)(unit + half * 512 + (g * 4 + t) * 16 + (2 * j + h) * 4 + p * 2);
   }
   out[row * stride + columns + c] = v;
 }
 
 extern "C" {
-int dequantise_units(const uint8_t* units, bf16* out, int blocks, long count, long stride,
+int dequantise_units(const uint8_t* units, f16* out, int blocks, long count, long stride,
                      cudaStream_t stream) {
   cudaError_t e = cudaFuncSetAttribute((const void*)dequantise,
                                        cudaFuncAttributeMaxDynamicSharedMemorySize, TABLE_BYTES);
@@ -73,9 +72,9 @@ int dequantise_units(const uint8_t* units, bf16* out, int blocks, long count, lo
   dequantise<<<528, 512, TABLE_BYTES, stream>>>(units, out, blocks, count, stride);
   return (int)cudaGetLastError();
 }
-int copy_lora(const uint8_t* bank0, const uint8_t* bank1, const int* banks, bf16* out, long stride,
-              int columns, int sets, int split, int rows, cudaStream_t stream) {
-  lora_columns<<<rows, 128, 0, stream>>>(bank0, bank1, banks, out, stride, columns, sets, split);
+int copy_lora(const uint8_t* bank0, const uint8_t* bank1, const int* banks, f16* out, long stride,
+              int columns, int split, int rows, cudaStream_t stream) {
+  lora_columns<<<rows, 128, 0, stream>>>(bank0, bank1, banks, out, stride, columns, split);
   return (int)cudaGetLastError();
 }
 }

@@ -13,6 +13,7 @@
 #include "common.cuh"
 
 static constexpr int THREADS = 1024, LIST = 2048;
+static constexpr int BATCH = 16;  // loads of a thread that are in flight together
 
 struct Draw {  // of a slot
   float temperature, top_p, penalty;
@@ -156,13 +157,24 @@ __global__ void __launch_bounds__(THREADS, 1) sample(const __grid_constant__ Sam
   unsigned long long mine = 0;
   bool odd = false;
   if (threadIdx.x == 0) s.count = 0;
-  for (int i = threadIdx.x; i < n; i += THREADS) {
-    float v = gather(z + i, a.parts, a.part_stride);
-    odd |= !isfinite(v);
-    if (d.penalty != 1.f && (seen[i >> 5] >> (i & 31) & 1)) v = v > 0 ? v / d.penalty : v * d.penalty;
-    v *= scale;
-    mine = Max()(mine, pack(v, i));
-    __stcg(z + i, v);
+  for (int i0 = threadIdx.x; i0 < n; i0 += THREADS * BATCH) {
+    float v[BATCH];
+#pragma unroll
+    for (int b = 0; b < BATCH; b++) {
+      const int i = i0 + b * THREADS;
+      v[b] = i < n ? gather(z + i, a.parts, a.part_stride) : 0.f;
+    }
+#pragma unroll
+    for (int b = 0; b < BATCH; b++) {
+      const int i = i0 + b * THREADS;
+      if (i >= n) break;
+      odd |= !isfinite(v[b]);
+      if (d.penalty != 1.f && (seen[i >> 5] >> (i & 31) & 1))
+        v[b] = v[b] > 0 ? v[b] / d.penalty : v[b] * d.penalty;
+      v[b] *= scale;
+      mine = Max()(mine, pack(v[b], i));
+      __stcg(z + i, v[b]);
+    }
   }
   odd = __syncthreads_or(odd);
   unsigned long long best = reduce(mine, s.scratch, Max());
@@ -178,12 +190,17 @@ __global__ void __launch_bounds__(THREADS, 1) sample(const __grid_constant__ Sam
         if (__syncthreads_count(own >= trial) >= d.top_k) floor = trial;
       }
       if (own >= floor)  // else none of this thread's tokens reaches the bound
-        for (int i = threadIdx.x; i < n; i += THREADS) {
-          const float v = __ldcg(z + i);
-          if (ordered(v) >= floor) {
-            const int at = atomicAdd(&s.count, 1);
-            if (at < LIST) { s.z[at] = v; s.id[at] = i; }
-          }
+        for (int i0 = threadIdx.x; i0 < n; i0 += THREADS * BATCH) {
+          float v[BATCH];
+#pragma unroll
+          for (int b = 0; b < BATCH; b++)
+            v[b] = i0 + b * THREADS < n ? __ldcg(z + i0 + b * THREADS) : -INFINITY;
+#pragma unroll
+          for (int b = 0; b < BATCH; b++)
+            if (ordered(v[b]) >= floor) {
+              const int at = atomicAdd(&s.count, 1);
+              if (at < LIST) { s.z[at] = v[b]; s.id[at] = i0 + b * THREADS; }
+            }
         }
       __syncthreads();
       short_way = s.count <= LIST;
