@@ -181,9 +181,9 @@ def time_steps(backend: CudaBackend, bandwidth: float) -> None:
 def time_kernels(backend: CudaBackend) -> None:
     """Where a step's time goes: each kernel of a layer alone, one launch for each layer."""
     layers, n = backend.layers, backend.shape.layers
-    for rows in (1, 8, 64):
-        one, two = layers._streamed(rows)
-        backend.run(rows_at(rows, 512, mixed=False)).read()
+    for rows in (1, 8, 64, 512):
+        one, two = layers._streamed(rows) if rows <= 64 else layers._dequantised(rows)
+        backend.run(rows_at(min(rows, 64), 512, mixed=False)).read()
         parts: dict[str, Callable[[int], None]] = {
             "W1": one,
             "W2": two,
@@ -200,6 +200,9 @@ def time_kernels(backend: CudaBackend) -> None:
                 for i in range(n):
                     part(i)
             said.append(f"{name} {microseconds(graph.replay) / n:.1f}")
+        if rows > 64:
+            print(f"µs a kernel, {rows} rows: {', '.join(said)}", flush=True)
+            continue
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(backend._stream), torch.cuda.graph(graph, stream=backend._stream):
             layers.draw(rows, rows)

@@ -169,6 +169,9 @@ static int launch(F kernel, dim3 grid, int threads, int shared, int cluster, cud
   a[1].val.clusterDim.z = 1;
   config.attrs = a;
   config.numAttrs = cluster > 1 ? 2 : 1;
+  // One division of a processor's memory for all: to change it, a processor must be idle, and then
+  // no kernel starts before the one before it ends.
+  cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributePreferredSharedMemoryCarveout, 100);
   if (shared > 48000) {
     cudaError_t e = cudaFuncSetAttribute((const void*)kernel,
                                          cudaFuncAttributeMaxDynamicSharedMemorySize, shared);

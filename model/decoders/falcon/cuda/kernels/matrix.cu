@@ -127,6 +127,24 @@ __global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant_
   for (int i = 0; i < 8 * N; i++) ((float*)acc)[i] = ((float*)total)[i] = 0.f;
   const uint32_t lane4 = lane * 4, x_lane = base + L::x + (ONE ? 0 : g * L::x_stride);
 #define TABLE(word) (*(const uint32_t*)(shared + (((word) & 0x7F80u) | lane4)))
+  auto decode = [&](uint32_t (*A)[4], uint32_t codes) {  // 16 rows of a unit to the A operand
+    const uint4 v = shared_load16(codes + lane * 16);
+    const uint32_t w[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+    for (int s = 0; s < 4; s++) {
+      A[s][0] = TABLE(w[s]);
+      A[s][1] = TABLE(w[s] >> 8);
+      A[s][2] = TABLE(w[s] >> 16);
+      A[s][3] = TABLE(__funnelshift_l(w[s], w[s], 8));
+    }
+  };
+  auto scaled_add = [](float* to, const float* d, uint32_t scales) {  // of rows g and g + 8
+    const float2 s = __half22float2(*(const __half2*)&scales);
+    to[0] = fmaf(s.x, d[0], to[0]);
+    to[1] = fmaf(s.x, d[1], to[1]);
+    to[2] = fmaf(s.y, d[2], to[2]);
+    to[3] = fmaf(s.y, d[3], to[3]);
+  };
 
   auto store = [&]() {
 #pragma unroll
@@ -153,52 +171,54 @@ __global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant_
       if (done + u >= n) continue;
       const uint32_t unit = ring + (stage * U + u) * L::unit;
       if (D || kb < job.blocks) {
-        uint32_t A[2][4][4];
-        float2 scale[2];
-        if (D) {
+        if constexpr (!D && N == 1) {  // half a tile after the other: few registers
+          uint4 b0 = make_uint4(0, 0, 0, 0), b1 = b0;
+          if (ONE ? g == 0 : g < a.rows) {
+            b0 = shared_load16(x_lane + kb * 128 + t * 32);
+            b1 = shared_load16(x_lane + kb * 128 + t * 32 + 16);
+          }
+          const uint2 scales = shared_load8(unit + 1024 + g * 8);
 #pragma unroll
-          for (int i = 0; i < 8; i++) {
-            const uint4 v = shared_load16(unit + i * 512 + lane * 16);
-            uint32_t* w = A[i & 1][i >> 1];
-            w[0] = v.x; w[1] = v.y; w[2] = v.z; w[3] = v.w;
+          for (int half = 0; half < 2; half++) {
+            uint32_t A[4][4];
+            decode(A, unit + half * 512);
+            float d[4];
+            mma_first(d, A[0], b0.x, b0.y);
+            mma(d, A[1], b0.z, b0.w);
+            mma(d, A[2], b1.x, b1.y);
+            mma(d, A[3], b1.z, b1.w);
+            scaled_add(acc[half][0], d, half ? scales.y : scales.x);
           }
         } else {
+          uint32_t A[2][4][4];
+          if (D) {
 #pragma unroll
-          for (int half = 0; half < 2; half++) {
-            const uint4 v = shared_load16(unit + half * 512 + lane * 16);
-            const uint32_t w[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-            for (int s = 0; s < 4; s++) {
-              A[half][s][0] = TABLE(w[s]);
-              A[half][s][1] = TABLE(w[s] >> 8);
-              A[half][s][2] = TABLE(w[s] >> 16);
-              A[half][s][3] = TABLE(__funnelshift_l(w[s], w[s], 8));
+            for (int i = 0; i < 8; i++) {
+              const uint4 v = shared_load16(unit + i * 512 + lane * 16);
+              uint32_t* w = A[i & 1][i >> 1];
+              w[0] = v.x; w[1] = v.y; w[2] = v.z; w[3] = v.w;
             }
+          } else {
+            decode(A[0], unit);
+            decode(A[1], unit + 512);
           }
-          const uint2 v = shared_load8(unit + 1024 + g * 8);
-          scale[0] = __half22float2(*(const half2*)&v.x);
-          scale[1] = __half22float2(*(const half2*)&v.y);
-        }
+          const uint2 scales = D ? make_uint2(0, 0) : shared_load8(unit + 1024 + g * 8);
 #pragma unroll
-        for (int nt = 0; nt < N; nt++) {
-          uint4 b0 = make_uint4(0, 0, 0, 0), b1 = b0;
-          if (ONE ? g == 0 : (NT > 1 || g < a.rows)) {
-            const uint32_t x = x_lane + nt * 8 * L::x_stride + kb * 128 + t * 32;
-            b0 = shared_load16(x);
-            b1 = shared_load16(x + 16);
-          }
+          for (int nt = 0; nt < N; nt++) {
+            uint4 b0 = make_uint4(0, 0, 0, 0), b1 = b0;
+            if (ONE ? g == 0 : (NT > 1 || g < a.rows)) {
+              const uint32_t x = x_lane + nt * 8 * L::x_stride + kb * 128 + t * 32;
+              b0 = shared_load16(x);
+              b1 = shared_load16(x + 16);
+            }
 #pragma unroll
-          for (int half = 0; half < 2; half++) {
-            float sum[4], *d = D ? acc[half][nt] : sum;
-            if (D) mma(d, A[half][0], b0.x, b0.y); else mma_first(d, A[half][0], b0.x, b0.y);
-            mma(d, A[half][1], b0.z, b0.w);
-            mma(d, A[half][2], b1.x, b1.y);
-            mma(d, A[half][3], b1.z, b1.w);
-            if (!D) {
-              acc[half][nt][0] += scale[half].x * d[0];
-              acc[half][nt][1] += scale[half].x * d[1];
-              acc[half][nt][2] += scale[half].y * d[2];
-              acc[half][nt][3] += scale[half].y * d[3];
+            for (int half = 0; half < 2; half++) {
+              float sum[4], *d = D ? acc[half][nt] : sum;
+              if (D) mma(d, A[half][0], b0.x, b0.y); else mma_first(d, A[half][0], b0.x, b0.y);
+              mma(d, A[half][1], b0.z, b0.w);
+              mma(d, A[half][2], b1.x, b1.y);
+              mma(d, A[half][3], b1.z, b1.w);
+              if (!D) scaled_add(acc[half][nt], d, half ? scales.y : scales.x);
             }
           }
         }

@@ -1,6 +1,6 @@
 // LayerNorm with both ends of LoRA: r += sums of W2 + B2·u2;  x = norm(r);  u = A1·x.
 //
-// A cluster of 8 blocks works on a row; each block holds an eighth of the columns and of γA in
+// A cluster of 8 blocks works on a row, or on four at once; each block holds an eighth of the columns and of γA in
 // shared memory, and the blocks read one another's sums. A1·x needs no second pass over x, since
 //
 //     A·norm(r) = rs · (Σ r·γA − mean · ΣγA) + ΣβA        γA, ΣγA, ΣβA come from banks.py
@@ -35,86 +35,112 @@ struct NormArgs {
   float epsilon;
 };
 
+template <int R>
 struct Shared {
-  float value[MAX_SLICE];
-  float piece[8][32], u2[64];
-  float stat[WARPS][2], mine[2 + U];  // this block's sum, sum of squares and Σ r·γA
-  float mean, scale;
+  float value[R][MAX_SLICE];
+  float piece[8][R][32], u2[R][64];
+  float stat[WARPS][R][2], mine[R][2 + U];  // this block's sum, sum of squares and Σ r·γA
+};
+// A group of rows: where each comes from, and its bank, -1 for a row that is not there.
+template <int R>
+struct Group {
+  int from[R], bank[R];
 };
 
-// This thread's two columns of B2·u2.
-__device__ __forceinline__ float2 lora2(const NormArgs& a, Shared& s, int row, int k, bool live) {
-  const int tid = threadIdx.x, chunks = 4 * a.hidden / 256, bank = a.bank[row];
-  uint4 b[2][8];
-  if (live)
+// Σ over the pieces of u2, for every row of the group.
+template <int R>
+__device__ __forceinline__ void gather_u2(const NormArgs& a, Shared<R>& s, const Group<R>& w) {
+  const int tid = threadIdx.x, chunks = 4 * a.hidden / 256;
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-      b[0][i] = __ldg((const uint4*)(a.b2[bank] + (long)k * U) + i);
-      b[1][i] = __ldg((const uint4*)(a.b2[bank] + (long)(k + 1) * U) + i);
-    }
-  if (tid < 256) {
-    const int each = (chunks + 7) / 8, c0 = (tid >> 5) * each, c1 = min(chunks, c0 + each);
+  for (int m = 0; m < R; m++) {
+    if (w.bank[m] < 0) continue;
     float v = 0.f;
+    if (tid < 256) {
+      const int each = (chunks + 7) / 8, c0 = (tid >> 5) * each, c1 = min(chunks, c0 + each);
 #pragma unroll 9
-    for (int c = c0; c < c1; c++) v += __ldcg(a.uh + ((long)c * a.all_rows + row) * 32 + (tid & 31));
-    s.piece[tid >> 5][tid & 31] = v;
-  } else {
-    float v = 0.f;
+      for (int c = c0; c < c1; c++)
+        v += __ldcg(a.uh + ((long)c * a.all_rows + w.from[m]) * 32 + (tid & 31));
+      s.piece[tid >> 5][m][tid & 31] = v;
+    } else {
 #pragma unroll 5
-    for (int i = 0; i < a.groups; i++) v += __ldcg(a.ud + ((long)row * a.groups + i) * 32 + tid - 256);
-    s.u2[tid - 256] = v;
+      for (int i = 0; i < a.groups; i++)
+        v += __ldcg(a.ud + ((long)w.from[m] * a.groups + i) * 32 + tid - 256);
+      s.u2[m][tid - 256] = v;
+    }
   }
   __syncthreads();
-  if (tid < 32) {
+  for (int i = tid; i < R * 32; i += THREADS) {
     float v = 0.f;
-    for (int i = 0; i < 8; i++) v += s.piece[i][tid];
-    s.u2[32 + tid] = v;
+    for (int p = 0; p < 8; p++) v += s.piece[p][i >> 5][i & 31];
+    s.u2[i >> 5][32 + (i & 31)] = v;
   }
   __syncthreads();
-  float2 sum = make_float2(0.f, 0.f);
-  if (live)
+}
+
+// This thread's two columns of B2·u2, added to v.
+template <int R>
+__device__ __forceinline__ void add_lora2(const NormArgs& a, Shared<R>& s, const Group<R>& w, int k,
+                                          float2* v) {
+  for (int bank = 0; bank < 2; bank++) {
+    bool any = false;
+#pragma unroll
+    for (int m = 0; m < R; m++) any |= w.bank[m] == bank;
+    if (!any) continue;
+    const uint4* b = (const uint4*)(a.b2[bank] + (long)k * U);
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-      const __half2 *p = (const __half2*)&b[0][i], *q = (const __half2*)&b[1][i];
+      const uint4 b0 = __ldg(b + i), b1 = __ldg(b + 8 + i);
+      const __half2 *p = (const __half2*)&b0, *q = (const __half2*)&b1;
 #pragma unroll
-      for (int j = 0; j < 4; j++) {
-        const float u0 = s.u2[i * 8 + 2 * j], u1 = s.u2[i * 8 + 2 * j + 1];
-        const float2 x = __half22float2(p[j]), y = __half22float2(q[j]);
-        sum.x = fmaf(x.y, u1, fmaf(x.x, u0, sum.x));
-        sum.y = fmaf(y.y, u1, fmaf(y.x, u0, sum.y));
+      for (int m = 0; m < R; m++) {
+        if (w.bank[m] != bank) continue;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+          const float u0 = s.u2[m][i * 8 + 2 * j], u1 = s.u2[m][i * 8 + 2 * j + 1];
+          const float2 x = __half22float2(p[j]), y = __half22float2(q[j]);
+          v[m].x = fmaf(x.y, u1, fmaf(x.x, u0, v[m].x));
+          v[m].y = fmaf(y.y, u1, fmaf(y.x, u0, v[m].y));
+        }
       }
     }
-  return sum;
+  }
 }
 
-// Σ r·γA over this block's columns, eight of 64 for each of eight warps.
-__device__ __forceinline__ void folded(Shared& s, const f16* ga, int slice) {
+// Σ r·γA over this block's columns, eight of 64 for each of eight warps, for rows of one bank.
+template <int R>
+__device__ __forceinline__ void folded(Shared<R>& s, const f16* ga, int slice, const Group<R>& w,
+                                       int bank) {
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   if (warp >= 8) return;
-  float sum[8] = {};
-  for (int k = lane * 8; k < slice; k += 256) {
-    const float4 lo = *(const float4*)&s.value[k], hi = *(const float4*)&s.value[k + 4];
+#pragma unroll
+  for (int m = 0; m < R; m++) {
+    if (w.bank[m] != bank) continue;
+    float sum[8] = {};
+    for (int k = lane * 8; k < slice; k += 256) {
+      const float4 lo = *(const float4*)&s.value[m][k], hi = *(const float4*)&s.value[m][k + 4];
+#pragma unroll
+      for (int j = 0; j < 8; j++) {
+        const uint4 g = *(const uint4*)(ga + (warp * 8 + j) * slice + k);
+        const __half2* p = (const __half2*)&g;
+        const float2 p0 = __half22float2(p[0]), p1 = __half22float2(p[1]);
+        const float2 p2 = __half22float2(p[2]), p3 = __half22float2(p[3]);
+        float v = sum[j];
+        v = fmaf(lo.x, p0.x, fmaf(lo.y, p0.y, fmaf(lo.z, p1.x, fmaf(lo.w, p1.y, v))));
+        sum[j] = fmaf(hi.x, p2.x, fmaf(hi.y, p2.y, fmaf(hi.z, p3.x, fmaf(hi.w, p3.y, v))));
+      }
+    }
 #pragma unroll
     for (int j = 0; j < 8; j++) {
-      const uint4 g = *(const uint4*)(ga + (warp * 8 + j) * slice + k);
-      const __half2* p = (const __half2*)&g;
-      const float2 p0 = __half22float2(p[0]), p1 = __half22float2(p[1]);
-      const float2 p2 = __half22float2(p[2]), p3 = __half22float2(p[3]);
-      float v = sum[j];
-      v = fmaf(lo.x, p0.x, fmaf(lo.y, p0.y, fmaf(lo.z, p1.x, fmaf(lo.w, p1.y, v))));
-      sum[j] = fmaf(hi.x, p2.x, fmaf(hi.y, p2.y, fmaf(hi.z, p3.x, fmaf(hi.w, p3.y, v))));
+      const float v = warp_sum(sum[j]);
+      if (lane == 0) s.mine[m][2 + warp * 8 + j] = v;
     }
-  }
-#pragma unroll
-  for (int j = 0; j < 8; j++) {
-    const float v = warp_sum(sum[j]);
-    if (lane == 0) s.mine[2 + warp * 8 + j] = v;
   }
 }
 
-__global__ void __launch_bounds__(THREADS, 3) norm_kernel(const __grid_constant__ NormArgs a) {
-  extern __shared__ __align__(128) f16 ga[];  // [64][slice]
-  __shared__ Shared s;
+template <int R>
+__global__ void __launch_bounds__(THREADS, R == 1 ? 3 : 1) norm_kernel(const __grid_constant__ NormArgs a) {
+  extern __shared__ __align__(128) f16 ga[];  // [64][slice], of bank `loaded`
+  __shared__ Shared<R> s;
   __shared__ __align__(8) uint64_t arrived;
   let_next_start();
   cg::cluster_group cluster = cg::this_cluster();
@@ -128,75 +154,118 @@ __global__ void __launch_bounds__(THREADS, 3) norm_kernel(const __grid_constant_
   int loaded = -1;
   uint32_t phase = 0;
   bool waited = false;
-
-  for (int row = blockIdx.x / BLOCKS; row < a.rows; row += gridDim.x / BLOCKS) {
-    const int from_row = a.pick ? a.pick[row] : row, bank = a.bank[from_row];
-    const bool fetch = a.ga[0] && bank != loaded;
-    if (fetch) {  // γA of the row's bank, usually before the sums are there
-      loaded = bank;
-      if (warp == 0) {
-        if (lane == 0) barrier_expect(bar, U * slice * 2);
-        __syncwarp();
-        for (int j = lane; j < U; j += 32)
-          bulk_copy(shared_address(ga + j * slice), a.ga[bank] + (long)j * a.hidden + k0, slice * 2, bar);
-      }
+  auto load = [&](int bank) {
+    loaded = bank;
+    if (warp == 0) {
+      if (lane == 0) barrier_expect(bar, U * slice * 2);
+      __syncwarp();
+      for (int j = lane; j < U; j += 32)
+        bulk_copy(shared_address(ga + j * slice), a.ga[bank] + (long)j * a.hidden + k0, slice * 2, bar);
     }
-    float2 v = make_float2(0.f, 0.f), g = v, b = v;
-    if (a.sums) v = lora2(a, s, from_row, k0 + k, live);
+  };
+
+  for (int row0 = blockIdx.x / BLOCKS * R; row0 < a.rows; row0 += gridDim.x / BLOCKS * R) {
+    Group<R> w;
+#pragma unroll
+    for (int m = 0; m < R; m++) {
+      const bool there = row0 + m < a.rows;
+      w.from[m] = !there ? 0 : a.pick ? a.pick[row0 + m] : row0 + m;
+      w.bank[m] = there ? a.bank[w.from[m]] : -1;
+    }
+    const bool fetch = a.ga[0] && w.bank[0] != loaded;
+    if (fetch) load(w.bank[0]);  // usually before the sums are there
+    float2 v[R], g = make_float2(0.f, 0.f), b = g;
+#pragma unroll
+    for (int m = 0; m < R; m++) v[m] = make_float2(0.f, 0.f);
+    if (a.sums) {
+      gather_u2<R>(a, s, w);
+      if (live) add_lora2<R>(a, s, w, k0 + k, v);
+    }
     if (live) {
       g = *(const float2*)(a.gamma + k0 + k);
       b = *(const float2*)(a.beta + k0 + k);
     }
     if (!waited) wait_for_previous();
     waited = true;
-    if (live) {
-      const long at = (long)from_row * a.hidden + k0 + k;
-      const float2 r = __ldcg((const float2*)(a.r + at));
-      if (a.sums) {
-        float2 d = make_float2(0.f, 0.f);
-#pragma unroll 20
-        for (int i = 0; i < a.parts; i++) {
-          const float2 w = __ldcg((const float2*)(a.sums + at + i * a.part_stride));
-          d.x += w.x;
-          d.y += w.y;
+#pragma unroll
+    for (int m = 0; m < R; m++) {
+      if (live && w.bank[m] >= 0) {
+        const long at = (long)w.from[m] * a.hidden + k0 + k;
+        const float2 r = __ldcg((const float2*)(a.r + at));
+        if (a.sums) {
+          float2 d = make_float2(0.f, 0.f);
+          const float* p = a.sums + at;
+          if (a.parts == 20) {  // Falcon-7B's: all in flight together
+            float2 t[20];
+#pragma unroll
+            for (int i = 0; i < 20; i++) t[i] = __ldcg((const float2*)(p + i * a.part_stride));
+#pragma unroll
+            for (int i = 0; i < 20; i++) { d.x += t[i].x; d.y += t[i].y; }
+          } else {
+            for (int i = 0; i < a.parts; i++) {
+              const float2 t = __ldcg((const float2*)(p + i * a.part_stride));
+              d.x += t.x;
+              d.y += t.y;
+            }
+          }
+          v[m].x += d.x + r.x;
+          v[m].y += d.y + r.y;
+          if (!a.pick) __stcg((float2*)(a.r + at), v[m]);
+        } else {
+          v[m] = r;
         }
-        v.x += d.x + r.x;
-        v.y += d.y + r.y;
-        if (!a.pick) __stcg((float2*)(a.r + at), v);
-      } else {
-        v = r;
+        *(float2*)&s.value[m][k] = v[m];
       }
-      *(float2*)&s.value[k] = v;
+      const float sum = warp_sum(v[m].x + v[m].y);
+      const float squares = warp_sum(fmaf(v[m].x, v[m].x, v[m].y * v[m].y));
+      if (lane == 0) { s.stat[warp][m][0] = sum; s.stat[warp][m][1] = squares; }
     }
-    const float sum = warp_sum(v.x + v.y), squares = warp_sum(fmaf(v.x, v.x, v.y * v.y));
-    if (lane == 0) { s.stat[warp][0] = sum; s.stat[warp][1] = squares; }
     if (fetch) { barrier_wait(bar, phase); phase ^= 1; }
     __syncthreads();
-    if (tid >= 256 && tid < 258) {
+    if (tid >= 256 && tid < 256 + 2 * R) {
+      const int m = (tid - 256) >> 1, i = tid & 1;
       float t = 0.f;
-      for (int w = 0; w < WARPS; w++) t += s.stat[w][tid - 256];
-      s.mine[tid - 256] = t;
+      for (int p = 0; p < WARPS; p++) t += s.stat[p][m][i];
+      s.mine[m][i] = t;
     }
-    if (a.ga[0]) folded(s, ga, slice);
+    if (a.ga[0]) {
+      folded<R>(s, ga, slice, w, loaded);
+      const int other = 1 - loaded;
+      bool mixed = false;
+#pragma unroll
+      for (int m = 0; m < R; m++) mixed |= w.bank[m] == other;
+      if (mixed) {  // while an adapter is being swapped
+        __syncthreads();
+        load(other);
+        barrier_wait(bar, phase);
+        phase ^= 1;
+        folded<R>(s, ga, slice, w, other);
+      }
+    }
     cluster.sync();
 
-    auto total = [&](int i) {
+    auto total = [&](int m, int i) {
       float t = 0.f;
 #pragma unroll
-      for (int o = 0; o < BLOCKS; o++) t += *cluster.map_shared_rank(&s.mine[i], o);
+      for (int o = 0; o < BLOCKS; o++) t += *cluster.map_shared_rank(&s.mine[m][i], o);
       return t;
     };
-    const float mean = total(0) / a.hidden;
-    const float scale = rsqrtf(fmaxf(fmaf(-mean, mean, total(1) / a.hidden), 0.f) + a.epsilon);
-    if (live)
-      *(__half2*)(a.x + row * a.ldx + k0 + k) =
-          to_half2(fmaf((v.x - mean) * scale, g.x, b.x), fmaf((v.y - mean) * scale, g.y, b.y));
-    if (a.ga[0] && tid < U / BLOCKS) {
-      const int j = part * (U / BLOCKS) + tid;
-      const float u = fmaf(scale, fmaf(-mean, a.sga[bank][j], total(2 + j)), a.sba[bank][j]);
-      f16* to = a.x + row * a.ldx + a.hidden + (j >> 5) * 64 + (j & 31);
-      to[bank * 32] = to_half(u);
-      to[32 - bank * 32] = to_half(0.f);
+#pragma unroll
+    for (int m = 0; m < R; m++) {
+      if (w.bank[m] < 0) continue;
+      const float mean = total(m, 0) / a.hidden;
+      const float scale = rsqrtf(fmaxf(fmaf(-mean, mean, total(m, 1) / a.hidden), 0.f) + a.epsilon);
+      f16* x = a.x + (row0 + m) * a.ldx;
+      if (live)
+        *(__half2*)(x + k0 + k) =
+            to_half2(fmaf((v[m].x - mean) * scale, g.x, b.x), fmaf((v[m].y - mean) * scale, g.y, b.y));
+      if (a.ga[0] && tid < U / BLOCKS) {
+        const int j = part * (U / BLOCKS) + tid, bank = w.bank[m];
+        const float u = fmaf(scale, fmaf(-mean, a.sga[bank][j], total(m, 2 + j)), a.sba[bank][j]);
+        f16* to = x + a.hidden + (j >> 5) * 64 + (j & 31);
+        to[bank * 32] = to_half(u);
+        to[32 - bank * 32] = to_half(0.f);
+      }
     }
     cluster.sync();  // nobody goes on while its sums are being read
   }
@@ -220,8 +289,11 @@ __global__ void embed(const uint8_t* table, const int* token, const int* slot, c
 extern "C" {
 int norm_args_bytes() { return sizeof(NormArgs); }
 int layer_norm(const NormArgs* a, cudaStream_t stream) {
-  const int clusters = a->rows < 64 ? a->rows : 64;
-  return launch(norm_kernel, dim3(clusters * BLOCKS), THREADS, U * a->hidden / BLOCKS * 2, BLOCKS, stream, *a);
+  const int shared = U * a->hidden / BLOCKS * 2;
+  if (a->rows <= 16)
+    return launch(norm_kernel<1>, dim3(a->rows * BLOCKS), THREADS, shared, BLOCKS, stream, *a);
+  const int clusters = a->rows < 128 ? (a->rows + 3) / 4 : 32;
+  return launch(norm_kernel<4>, dim3(clusters * BLOCKS), THREADS, shared, BLOCKS, stream, *a);
 }
 int embed_rows(const uint8_t* table, const int* token, const int* slot, const int* newest, float* r,
                int hidden, int rows, cudaStream_t stream) {

@@ -159,17 +159,19 @@ __global__ void __launch_bounds__(THREADS, 1) sample(const __grid_constant__ Sam
   if (threadIdx.x == 0) s.count = 0;
   for (int i0 = threadIdx.x; i0 < n; i0 += THREADS * BATCH) {
     float v[BATCH];
+    uint32_t written[BATCH];
 #pragma unroll
     for (int b = 0; b < BATCH; b++) {
       const int i = i0 + b * THREADS;
       v[b] = i < n ? gather(z + i, a.parts, a.part_stride) : 0.f;
+      written[b] = i < n && d.penalty != 1.f ? __ldcg(seen + (i >> 5)) : 0;
     }
 #pragma unroll
     for (int b = 0; b < BATCH; b++) {
       const int i = i0 + b * THREADS;
       if (i >= n) break;
       odd |= !isfinite(v[b]);
-      if (d.penalty != 1.f && (seen[i >> 5] >> (i & 31) & 1))
+      if (written[b] >> (i & 31) & 1)
         v[b] = v[b] > 0 ? v[b] / d.penalty : v[b] * d.penalty;
       v[b] *= scale;
       mine = Max()(mine, pack(v[b], i));
