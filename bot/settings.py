@@ -34,8 +34,12 @@ class Settings(BaseSettings):
     )
     lanner_model: str | None = Field(
         default=None,
-        description="A hub id, a local folder or `demo`. "
+        description="A hub id, a local folder, `demo`, or an OpenAI-compatible server with its "
+        "model's name: http://127.0.0.1:8000/v1#falcon. "
         "By default tiiuae/falcon-7b with a CUDA GPU, the demo model without.",
+    )
+    lanner_remote_key: SecretStr | None = Field(
+        default=None, description="The API key of the server that LANNER_MODEL names."
     )
     lanner_adapter: str | None = Field(
         default=None,

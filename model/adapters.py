@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from model.types import AdapterInfo, AdapterRefused
 
@@ -58,7 +58,10 @@ def read(path: Path) -> AdapterInfo:
         raise AdapterRefused(f"{path.name}/{CONFIG} cannot be read: {error}.") from error
     if kind != "LORA":
         raise AdapterRefused(f"{path.name} is no LoRA adapter but {kind}.")
-    return AdapterInfo(path.name, path, _sha256(path / WEIGHTS), base, _note(path))
+    verdict, reasons = _verdict(path)
+    note = f"verdict {verdict}" if verdict else ""
+    sha256 = _sha256(path / WEIGHTS)
+    return AdapterInfo(path.name, path, sha256, base, note, verdict, reasons)
 
 
 def canonical(name: str) -> str | None:
@@ -77,6 +80,13 @@ def check_base(info: AdapterInfo, base: str | None) -> None:
         raise AdapterRefused(
             f"{info.name} was made for {info.base}, and the model that runs is {base}."
         )
+
+
+def check_verdict(info: AdapterInfo, *, force: bool) -> None:
+    """An adapter that its own evaluation advised against is served only when forced."""
+    if info.verdict == "no-go" and not force:
+        why = "; ".join(info.reasons) or "no reason was written down"
+        raise AdapterRefused(f"{info.name} was found not fit to serve: {why}.")
 
 
 def check_files(info: AdapterInfo) -> None:
@@ -118,13 +128,21 @@ def check_weights(model: Any, version: str, info: AdapterInfo) -> None:
         raise AdapterRefused(f"{info.name} was made for another model: {odd} does not fit.")
 
 
-def _note(path: Path) -> str:
-    """The training manifest's verdict, if there is one."""
+def _verdict(path: Path) -> tuple[Literal["go", "no-go"] | None, tuple[str, ...]]:
+    """What the training's manifest says; no manifest says nothing, a broken one is no go."""
+    file = path / "manifest.json"
+    if not file.is_file():
+        return None, ()
     try:
-        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
-        return f"verdict {manifest['verdict']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        manifest = json.loads(file.read_text("utf-8"))
+        verdict, reasons = manifest.get("verdict"), manifest.get("reasons") or []
+    except (OSError, ValueError, AttributeError):
+        return "no-go", ("its manifest.json cannot be read",)
+    if verdict == "go":
+        return "go", ()
+    if verdict == "no-go":
+        return "no-go", tuple(str(reason) for reason in reasons)
+    return None, ()
 
 
 def _sha256(path: Path) -> str:

@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from model.adapters import canonical
+from model.decoders.protocol import Decoder
 from model.demo import HUB_ID, demo_folder
 from model.engine import Engine
+from model.jobs import DoesNotFit
 from model.queue import WorkerQueue
-from model.types import ModelUnavailable
+from model.remote import RemoteModel
+from model.types import Model, ModelUnavailable
 
 FALCON = "tiiuae/falcon-7b"
 DEMO = "demo"
 GPU_SLOTS, CPU_SLOTS = 64, 4
+# Conversations parked on a CPU for each that runs; the share of a GPU's free memory for all KV.
+PARKED_CPU, PARKED_SHARE = 4, 0.3
 
 
 def open_model(
@@ -30,22 +35,38 @@ def open_model(
     adapters_dir: Path,
     slots: int | None = None,
     capacity: int = 64,
+    remote_key: str | None = None,
     say: Callable[[str], None] = print,
-) -> WorkerQueue:
-    """A queue whose `start()` loads; nothing heavy happens here."""
+) -> Model:
+    """A model whose `start()` loads; nothing heavy happens here.
 
-    def build() -> Engine:
-        decoder = load_decoder(model, data_dir, say)
-        return Engine(decoder, slots or (CPU_SLOTS if decoder.device.type == "cpu" else GPU_SLOTS))
+    `model` may be a server: http://host:8000/v1#name. `slots` is how many
+    replies may be written at the same time.
+    """
+    if model is not None and model.startswith(("http://", "https://")):
+        url, _, name = model.partition("#")
+        return RemoteModel(url, name or "default", key=remote_key, capacity=capacity)
 
-    return WorkerQueue(build, adapters_dir, adapter=adapter, capacity=capacity)
+    def engine(name: str | None) -> Engine:
+        return Engine(load_decoder(name, data_dir, say, slots))
+
+    return WorkerQueue(
+        lambda: engine(model),
+        adapters_dir,
+        adapter=adapter,
+        build_base=engine,
+        capacity=capacity,
+    )
 
 
-def load_decoder(name: str | None, data_dir: Path, say: Callable[[str], None]) -> Any:
+def load_decoder(
+    name: str | None,
+    data_dir: Path,
+    say: Callable[[str], None],
+    width: int | None = None,
+) -> Decoder:
     """A decoder for the named model, or for what suits this machine."""
     import torch
-
-    from model.decoders.reference import ReferenceDecoder
 
     quiet()
     cuda = torch.cuda.is_available()
@@ -55,16 +76,49 @@ def load_decoder(name: str | None, data_dir: Path, say: Callable[[str], None]) -
         torch.set_num_threads(max(1, (os.cpu_count() or 2)))
     if name == DEMO:
         say("Loading the demo model, SmolLM2-135M-Instruct; a real service runs Falcon-7B.")
-        folder = demo_folder(data_dir, say)
-        model, tokenizer = _opened(str(folder), nf4=False)
-        return ReferenceDecoder(model, tokenizer, HUB_ID, base=HUB_ID, demo=True)
+        return _decoder(str(demo_folder(data_dir, say)), HUB_ID, HUB_ID, width, demo=True)
     say(f"Loading {name}.")
-    model, tokenizer = _opened(name, nf4=cuda)
-    decoder = ReferenceDecoder(model, tokenizer, name, base=canonical(name))
-    if cuda:
+    return _decoder(name, name, canonical(name), width)
+
+
+def _decoder(
+    source: str, name: str, base: str | None, width: int | None, *, demo: bool = False
+) -> Decoder:
+    """The fastest decoder that knows the model; the reference decoder knows them all."""
+    import torch
+
+    from model.decoders.cpu.decoder import CpuDecoder, choose_threads
+    from model.decoders.cpu.shape import shape_of
+    from model.decoders.reference import ReferenceDecoder
+
+    cuda = torch.cuda.is_available()
+    width = width or (GPU_SLOTS if cuda else CPU_SLOTS)
+    model, tokenizer = _opened(source, nf4=cuda and not demo)
+    slots = _slots(model.config, width)
+    if not cuda and shape_of(model.config) is not None:
+        fast = CpuDecoder(model, tokenizer, name, base=base, demo=demo, width=width, slots=slots)
+        threads = choose_threads(fast)
+        fast.path += f", {threads} threads" if threads > 1 else ", 1 thread"
+        return fast
+    decoder = ReferenceDecoder(
+        model, tokenizer, name, base=base, demo=demo, width=width, slots=slots
+    )
+    if cuda and not demo:
         decoder.quantised_modules = check_quantised(model)
         decoder.path = "transformers, batched, bitsandbytes NF4"
     return decoder
+
+
+def _slots(config: Any, width: int) -> int:
+    """Slots for running and parked conversations: parked ones may fill a part of what is free."""
+    import torch
+
+    from model.memory import CONTEXT_TOKENS, kv_bytes
+
+    if not torch.cuda.is_available():
+        return PARKED_CPU * width
+    free = torch.cuda.mem_get_info()[0] * PARKED_SHARE
+    return max(width, min(4 * width, int(free / (kv_bytes(config) * CONTEXT_TOKENS))))
 
 
 def _opened(source: str, *, nf4: bool) -> tuple[Any, Any]:
@@ -78,7 +132,7 @@ def _opened(source: str, *, nf4: bool) -> tuple[Any, Any]:
     except OSError as error:
         raise ModelUnavailable(why_not(source)) from error
     except torch.OutOfMemoryError as error:
-        raise ModelUnavailable(
+        raise DoesNotFit(
             f"The GPU's memory does not hold {source}: free some, or name a smaller model in "
             "LANNER_MODEL."
         ) from error
@@ -149,9 +203,11 @@ def _check_memory(config: Any, source: str) -> None:
 
     from model.memory import WORKING_BYTES, nf4_bytes
 
+    # What a model that has gone has left behind counts as free.
+    torch.cuda.empty_cache()
     need, free = nf4_bytes(config) + WORKING_BYTES, torch.cuda.mem_get_info()[0]
     if free < need:
-        raise ModelUnavailable(
+        raise DoesNotFit(
             f"The GPU has {free / 1e9:.1f} GB free and {source} needs about {need / 1e9:.1f} GB: "
             "free some memory or name a smaller model in LANNER_MODEL."
         )

@@ -16,9 +16,11 @@ from pathlib import Path
 
 from model import adapters
 from model.engine import Engine
+from model.jobs import Job, Rebase, Switch
 from model.tickets import Desk, Ticket
 from model.types import (
     AdapterInfo,
+    AdapterRefused,
     Cancelled,
     Done,
     Event,
@@ -27,14 +29,22 @@ from model.types import (
     ModelUnavailable,
     Request,
 )
+from model.watch import Watch
 from model.worker import Worker
 
-# How long `stop` waits for the step in flight.
+# How long `stop` waits for the step in flight, and the most that one may take.
 PATIENCE_S = 30
+ROUND_LIMIT_S = 60
+# How long another base model waits for running replies to end.
+DRAIN_S = 60
 
 
 class WorkerQueue:
-    """Implements model.types.Model over an engine that `build` makes in the thread."""
+    """Implements model.types.Model over an engine that `build` makes in the thread.
+
+    `build_base` makes an engine for another base model, by its name. A round of
+    the engine that takes longer than `round_limit_s` has hung.
+    """
 
     def __init__(
         self,
@@ -42,24 +52,32 @@ class WorkerQueue:
         adapters_dir: Path,
         *,
         adapter: str | None = None,
+        build_base: Callable[[str], Engine] | None = None,
         capacity: int = 64,
+        round_limit_s: float = ROUND_LIMIT_S,
+        drain_s: float = DRAIN_S,
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._build, self._folder, self._adapter = build, adapters_dir, adapter
+        self._build_base, self._round_limit_s, self._drain_s = build_base, round_limit_s, drain_s
         self._clock, self._rng = clock, rng or random.SystemRandom()
         self._wake = threading.Condition()
         self._desk = Desk(capacity)
         self._worker: Worker | None = None
+        self._started = asyncio.Event()
 
     async def start(self) -> None:
         """Load in the worker's thread; returns when ready or raises ModelError."""
         with self._wake:
             if self._worker is not None and self._worker.is_alive():
                 return
-            self._worker = Worker(self._built, self._desk, self._wake, self._clock, self._rng)
-        self._worker.start()
-        await asyncio.wrap_future(self._worker.ready)
+            worker = Worker(self._built, self._desk, self._wake, self._clock, self._rng)
+            self._worker = worker
+        worker.start()
+        Watch(worker, self._wake, self._round_limit_s).start()
+        await asyncio.wrap_future(worker.ready)
+        self._started.set()
 
     async def stop(self) -> None:
         """Cancel all and end the thread."""
@@ -70,7 +88,8 @@ class WorkerQueue:
             for ticket in self._desk.all():
                 ticket.cancelled = True
             self._wake.notify_all()
-        await asyncio.to_thread(self._worker.join, PATIENCE_S)
+        if not self._worker.dead.done():
+            await asyncio.to_thread(self._worker.join, PATIENCE_S)
 
     async def submit(self, request: Request) -> AsyncIterator[Event]:
         """See model.types.Model.submit."""
@@ -98,18 +117,41 @@ class WorkerQueue:
             ticket = self._desk.find(request_id)
         return ticket is not None and self._cancel(ticket)
 
-    async def reload(self, adapter: str | None) -> ModelStatus:
+    async def reload(self, adapter: str | None, *, force: bool = False) -> ModelStatus:
         """See model.types.Model.reload."""
         info = None
         if adapter is not None:
             info = await asyncio.to_thread(adapters.named, self._folder, adapter)
-        with self._wake:
-            worker = self._worker
-            if worker is None or worker.stopping or worker.state not in ("ready", "reloading"):
-                raise ModelUnavailable("No model is loaded yet; try again in a moment.")
-            done = worker.reload(info)
-        await asyncio.wrap_future(done)
-        return self.status()
+            adapters.check_verdict(info, force=force)
+        decoder = self._loaded().decoder
+        staged = await asyncio.to_thread(decoder.stage, info)
+        if self._loaded().decoder is not decoder:
+            raise AdapterRefused("The base model was changed meanwhile; try again.")
+        return await self._ask(Switch(staged))
+
+    async def reload_base(self, model: str) -> ModelStatus:
+        """See model.types.Model.reload_base."""
+        make = self._build_base
+        if make is None:
+            raise ModelUnavailable("This service cannot load another base model.")
+        self._loaded()
+        old, adapter = self._build, self.status().adapter
+
+        def build() -> Engine:
+            return make(model)
+
+        def rebuild() -> Engine:
+            return self._with_adapter(old(), adapter)
+
+        status = await self._ask(Rebase(build, rebuild, self._clock() + self._drain_s))
+        self._build, self._adapter = build, None
+        return status
+
+    async def failed(self) -> str:
+        """See model.types.Model.failed."""
+        await self._started.wait()
+        assert self._worker is not None  # noqa: S101
+        return await asyncio.wrap_future(self._worker.dead)
 
     def adapters(self) -> Sequence[AdapterInfo]:
         """See model.types.Model.adapters."""
@@ -119,7 +161,7 @@ class WorkerQueue:
         """See model.types.Model.status."""
         worker, desk = self._worker, self._desk
         engine = worker.engine if worker else None
-        decoder = engine.decoder if engine else None
+        decoder = engine.serving if engine else None
         adapter = decoder.adapter if decoder else None
         return ModelStatus(
             state=worker.state if worker else "stopped",
@@ -130,8 +172,8 @@ class WorkerQueue:
             demo=decoder.demo if decoder else False,
             adapter=adapter.name if adapter else None,
             adapter_sha256=adapter.sha256 if adapter else None,
-            slots=engine.slots if engine else 0,
-            running=len(engine.running) if engine else 0,
+            slots=desk.slots if decoder else 0,
+            running=desk.running,
             waiting=desk.waiting,
             capacity=desk.capacity,
             context_tokens=decoder.context if decoder else 0,
@@ -139,20 +181,42 @@ class WorkerQueue:
             memory_bytes=decoder.memory_bytes() if decoder else 0,
             quantised_modules=decoder.quantised_modules if decoder else 0,
             last_error=worker.error if worker else None,
+            extra={} if engine is None else _extra(engine),
         )
+
+    def _loaded(self) -> Engine:
+        worker = self._worker
+        engine = worker.engine if worker else None
+        ready = worker is not None and worker.state in ("ready", "reloading")
+        if engine is None or worker is None or worker.stopping or not ready:
+            raise ModelUnavailable("No model is loaded yet; try again in a moment.")
+        return engine
+
+    async def _ask(self, job: Job) -> ModelStatus:
+        """Have the worker do something between two steps, and wait for it."""
+        with self._wake:
+            self._loaded()
+            assert self._worker is not None  # noqa: S101
+            self._worker.ask(job)
+        await asyncio.wrap_future(job.done)
+        return self.status()
 
     def _built(self) -> Engine:
         """In the worker's thread: the engine, with the adapter it is to begin with."""
-        engine = self._build()
-        if self._adapter is not None:
-            engine.decoder.load_adapter(adapters.named(self._folder, self._adapter))
+        return self._with_adapter(self._build(), self._adapter)
+
+    def _with_adapter(self, engine: Engine, adapter: str | None) -> Engine:
+        if adapter is not None:
+            decoder = engine.decoder
+            decoder.switch(decoder.stage(adapters.named(self._folder, adapter)))
         return engine
 
     def _admit(self, ticket: Ticket) -> None:
         with self._wake:
             worker = self._worker
-            if worker is None or worker.stopping or worker.state in ("stopped", "failed"):
-                reason = worker.error if worker and worker.state == "failed" else None
+            if worker is None or worker.stopping or worker.state in ("stopped", "failed", "hung"):
+                broken = worker is not None and worker.state in ("failed", "hung")
+                reason = worker.error if worker and broken else None
                 raise ModelUnavailable(reason or "The model is not running.")
             self._desk.admit(ticket)
             self._wake.notify_all()
@@ -164,3 +228,8 @@ class WorkerQueue:
             ticket.cancelled = True
             self._wake.notify_all()
             return True
+
+
+def _extra(engine: Engine) -> dict[str, str]:
+    """What the conversations' parked KV saves."""
+    return {"parked conversations": str(engine.parked), "tokens kept": str(engine.kept_tokens)}

@@ -1,9 +1,10 @@
 """Choosing tokens from logits: temperature, top-k, top-p, repetition penalty, seed.
 
 The whole batch is worked on at once where the logits are; only the few best
-candidates of each row come to the CPU. Each sequence owns its random generator
-and rows meet only rows of the same width, so a text does not depend on what
-else is in the batch. Knows nothing of slots, text or the model.
+candidates of each row come to the CPU. The random number of a token follows
+from its sequence's seed and its place alone, and rows meet only rows of the
+same width, so a text does not depend on what else is in the batch. Knows
+nothing of slots, text or the model.
 """
 
 from __future__ import annotations
@@ -12,30 +13,45 @@ from collections.abc import Sequence
 
 import torch
 
-from model.types import Sampling
+from model.decoders.protocol import Draw, Noise
 
 # Equal scores are common in 16 bits: a few more candidates than wanted are
 # fetched and put in one order, so that a tie at the edge falls the same way.
 MARGIN = 16
+_MASK = (1 << 64) - 1
+
+
+def uniform(seed: int, place: int) -> float:
+    """The random number in [0, 1) of one place in one sequence (SplitMix64, twice)."""
+    mixed = _mix(_mix(seed & _MASK) ^ (place & _MASK))
+    return (mixed >> 11) * 2.0**-53
+
+
+def _mix(x: int) -> int:
+    """Steele et al., 2014: a bijection of 64 bits in which each bit stirs all."""
+    x = (x + 0x9E3779B97F4A7C15) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
 
 
 class Sampler:
-    """How one sequence chooses. `prompt_ids` count as already written for the penalty."""
+    """How one sequence chooses. `prompt` counts as already written for the penalty."""
 
-    def __init__(self, sampling: Sampling, seed: int, prompt_ids: Sequence[int]) -> None:
-        greedy = sampling.temperature <= 0
-        self.temperature = 1.0 if greedy else sampling.temperature
-        self.top_p = sampling.top_p
+    def __init__(self, draw: Draw, prompt: Sequence[int]) -> None:
+        greedy = draw.temperature <= 0
+        self.temperature = 1.0 if greedy else draw.temperature
+        self.top_p = draw.top_p
         # How many of the best tokens may be drawn; 0 is all of them.
-        self.top_k = 1 if greedy else max(sampling.top_k, 0)
-        self.penalty = sampling.repetition_penalty
-        self._generator = torch.Generator().manual_seed(seed)
-        self._prompt = list(prompt_ids)
+        self.top_k = 1 if greedy else max(draw.top_k, 0)
+        self.penalty = draw.repetition_penalty
+        self._seed, self._place = draw.seed, len(prompt)
+        self._prompt = list(prompt)
         self._seen: torch.Tensor | None = None
 
-    def uniform(self) -> torch.Tensor:
-        """The next random number in [0, 1), shape [1]."""
-        return torch.rand(1, generator=self._generator)
+    def uniform(self) -> float:
+        """The random number of the token that is drawn now."""
+        return uniform(self._seed, self._place)
 
     def seen(self, scores: torch.Tensor) -> torch.Tensor:
         """Which tokens the penalty touches, as a mask beside `scores`."""
@@ -45,13 +61,16 @@ class Sampler:
         return self._seen
 
     def wrote(self, token: int) -> None:
-        """Count a token for the penalty."""
-        if self._seen is not None:
+        """Count a token for the penalty, and go on to the next place."""
+        self._place += 1
+        if self._seen is None:
+            self._prompt.append(token)
+        else:
             self._seen[token] = True
 
 
 def choose(logits: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
-    """A token for each row of `logits`, [rows, vocabulary]."""
+    """A token for each row of `logits`, [rows, vocabulary]; raises Noise."""
     scores = _penalised(logits.float(), samplers)
     tokens = [0] * len(samplers)
     for top_k in {sampler.top_k for sampler in samplers}:
@@ -82,6 +101,9 @@ def _best(scores: torch.Tensor, wanted: int) -> tuple[torch.Tensor, torch.Tensor
     """Scores and ids of the best, on the CPU; best first, and the smaller id in a tie."""
     width = min(wanted + MARGIN, scores.shape[-1])
     top, ids = (part.cpu() for part in scores.topk(width))
+    # topk puts NaN before every number, so the first column tells of any.
+    if not bool(top[:, 0].isfinite().all()):
+        raise Noise("The model's scores are not numbers.")
     by_id = ids.argsort(dim=1)
     top, order = top.gather(1, by_id).sort(dim=1, descending=True, stable=True)
     ids = ids.gather(1, by_id).gather(1, order)
@@ -97,7 +119,7 @@ def _drawn(scores: torch.Tensor, top_k: int, samplers: Sequence[Sampler]) -> lis
     beyond = chances.cumsum(dim=1) - chances >= torch.tensor([[s.top_p] for s in samplers])
     beyond[:, 0] = False
     mass = chances.masked_fill(beyond, 0).cumsum(dim=1)
-    thrown = torch.cat([sampler.uniform() for sampler in samplers]) * mass[:, -1]
+    thrown = torch.tensor([sampler.uniform() for sampler in samplers]) * mass[:, -1]
     at = torch.searchsorted(mass, thrown.unsqueeze(1), right=True).squeeze(1)
     last = (~beyond).sum(dim=1) - 1
     return ids.gather(1, at.minimum(last).unsqueeze(1)).squeeze(1).tolist()

@@ -55,6 +55,11 @@ class Desk:
         """How many wait."""
         return len(self._waiting)
 
+    @property
+    def running(self) -> int:
+        """How many are being answered."""
+        return sum(1 for ticket in self.all() if ticket.running)
+
     def all(self) -> list[Ticket]:
         """Everyone, waiting or being answered."""
         return list(self._tickets.values())
@@ -83,13 +88,19 @@ class Desk:
             self._tell_places()
         return taken
 
-    def close(self, ticket: Ticket, took_s: float | None = None) -> None:
-        """Forget a request that has ended; `took_s` if it was answered to the end."""
-        self._tickets.pop(ticket.request.id, None)
+    def close(self, ticket: Ticket, took_s: float | None = None) -> bool:
+        """Forget a request that has ended; `took_s` if it was answered to the end.
+
+        False when it had ended before.
+        """
+        if self._tickets.get(ticket.request.id) is not ticket:
+            return False
+        del self._tickets[ticket.request.id]
         if took_s is not None:
             self._reply_s = 0.8 * self._reply_s + 0.2 * took_s
         if self._waiting.remove(ticket):
             self._tell_places()
+        return True
 
     def _tell_places(self) -> None:
         for place, ticket in enumerate(self._waiting.in_order(), start=1):

@@ -111,7 +111,8 @@ class Decoder(Protocol):
         """Put the next prompt tokens into slots; draw the first token of slots in `last`.
 
         `chunks` hold at most `prefill_tokens` tokens in all; the tokens drawn
-        are those of `last` only.
+        are those of `last` only. Where this raises anything but DeviceLost, the
+        slots that `chunks` does not name are as they were.
         """
 
     def step(self, slots: Sequence[int]) -> Pending:

@@ -1,58 +1,92 @@
 """The reference decoder: any transformers causal LM with PEFT adapters, CPU or GPU.
 
-It is the oracle that faster decoders are compared with. Sequences on one
-adapter version step together; a sequence stays on the version it began with.
+It is the oracle that faster decoders are compared with. Slots on one adapter
+version step together; a sequence stays on the version that it began with.
 Knows token ids and adapters; knows nothing of text, people or fairness.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from model.adapters import check_base, check_files, check_weights
-from model.decoders.batch import Batch
-from model.types import AdapterInfo, AdapterRefused
+from model.decoders.banks import Banks
+from model.decoders.protocol import Draw
+from model.decoders.slotcache import SlotCache
+from model.memory import CONTEXT_TOKENS
+from model.sampling import Sampler, choose
+from model.types import AdapterInfo
 
-# Prompt and reply together: what 64 people can have on one GPU at once.
-CONTEXT = 2048
-# Tokens, padding counted, that one prefill takes: it bounds the attention's memory.
-PREFILL_TOKENS = 4096
+# Prompt tokens in one forward pass: a CPU takes as long as they are many.
+CPU_PREFILL, GPU_PREFILL = 64, 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Tokens that are there already."""
+
+    found: dict[int, int]
+
+    def tokens(self) -> dict[int, int]:
+        """Slot to token."""
+        return self.found
+
+
+@dataclass(slots=True)
+class Held:
+    """What stands in a slot: its adapter version, its length, and what was drawn last."""
+
+    version: int
+    length: int
+    sampler: Sampler | None
+    token: int = 0
 
 
 class ReferenceDecoder:
-    """Slots over a transformers model; `model` may already be quantised.
+    """Slots over a transformers model; `model` may already be quantised."""
 
-    `base` is the canonical hub id that adapters must name, None if unknown.
-    """
+    ahead = False
 
     def __init__(
-        self, model: Any, tokenizer: Any, name: str, *, base: str | None = None, demo: bool = False
+        self,
+        model: Any,
+        tokenizer: Any,
+        name: str,
+        *,
+        base: str | None = None,
+        demo: bool = False,
+        slots: int = 8,
+        width: int = 4,
     ) -> None:
         self._base = model.eval()
-        self._model: Any = self._base
-        self.tokenizer = tokenizer
-        self.name = name
-        self.base = base
-        self.demo = demo
-        self.adapter: AdapterInfo | None = None
-        self.quantised_modules = 0
+        self.tokenizer, self.name, self.base, self.demo = tokenizer, name, base, demo
         self.path = "transformers, batched"
+        self.quantised_modules = 0
         self.parameters = int(model.num_parameters())
-        # A prefill on a CPU takes as long as its tokens are many: one at a time.
-        self.joins_at_once = 1 if self.device.type == "cpu" else 32
-        self._version = 0
-        self._active: int | None = None
-        self._batches: dict[int, Batch] = {}
-        self._version_of: dict[int, int] = {}
+        self.slots, self.width = max(slots, width), width
+        self.context = _context(model.config)
+        self.prefill_tokens = CPU_PREFILL if self.device.type == "cpu" else GPU_PREFILL
+        self._banks = Banks(model, base)
+        self._held: dict[int, Held] = {}
+        self._cache = SlotCache(self.slots, self.context, self.device)
 
     @property
     def model(self) -> Any:
         """The transformers model with its adapters, for comparing with its own `generate`."""
-        return self._model
+        return self._banks.model
+
+    @property
+    def adapter(self) -> AdapterInfo | None:
+        """What new sequences are opened on."""
+        return self._banks.adapter
+
+    @property
+    def current(self) -> int:
+        """The version of `adapter`."""
+        return self._banks.current
 
     @property
     def device(self) -> torch.device:
@@ -61,131 +95,131 @@ class ReferenceDecoder:
         return device
 
     @property
-    def context(self) -> int:
-        """Tokens a sequence may have, prompt and reply together."""
-        able = getattr(self._base.config, "max_position_embeddings", None) or CONTEXT
-        return min(int(able), CONTEXT)
-
-    @property
     def eos_ids(self) -> frozenset[int]:
         """Tokens that end a reply."""
-        ids = getattr(self._base.generation_config, "eos_token_id", None)
-        found = set(ids) if isinstance(ids, list) else {ids}
-        return frozenset(i for i in found | {self.tokenizer.eos_token_id} if i is not None)
+        return eos_ids(self._base, self.tokenizer)
 
     def memory_bytes(self) -> int:
         """What the device's allocator holds; on a CPU the size of the weights."""
         if self.device.type == "cuda":
             return int(torch.cuda.memory_allocated(self.device))
-        return int(self._model.get_memory_footprint())
+        return int(self.model.get_memory_footprint())
 
-    def prefill(self, prompts: dict[int, list[int]]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Begin sequences on the current adapter; the logits of their next tokens."""
-        self._use(self._version)
-        if self._version not in self._batches:
-            self._batches[self._version] = Batch(self._model, self.device)
-        batch = self._batches[self._version]
-        for group in _groups(prompts):
-            logits = batch.join(group)
-            self._version_of.update(dict.fromkeys(group, self._version))
-            yield list(group), logits
+    def open(self, slot: int, prompt: Sequence[int], keep: int, draw: Draw) -> None:
+        """See the protocol."""
+        self._held[slot] = Held(self.current, keep, Sampler(draw, prompt))
 
-    def step(self, tokens: dict[int, int]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """One token further for every sequence in `tokens` (slot to last token)."""
-        for version, batch in self._batches.items():
-            if batch.slots:
-                self._use(version)
-                yield list(batch.slots), batch.step([tokens[slot] for slot in batch.slots])
+    def extend(self, chunks: dict[int, list[int]], last: frozenset[int]) -> Drawn:
+        """See the protocol."""
+        found: dict[int, int] = {}
+        for group in self._groups(chunks):
+            logits = self._forward(group)
+            ends = [slot for slot in group if slot in last]
+            if ends:
+                rows = [list(group).index(slot) for slot in ends]
+                found |= self._draw(ends, logits[rows])
+        return Drawn(found)
 
-    def release(self, slot: int) -> None:
-        """End a sequence; an adapter that no sequence uses any more is dropped."""
-        version = self._version_of.pop(slot, None)
-        if version is None:
-            return
-        self._batches[version].leave(slot)
-        if not self._batches[version].slots:
-            self._forget(version)
+    def step(self, slots: Sequence[int]) -> Drawn:
+        """See the protocol."""
+        found: dict[int, int] = {}
+        for version in sorted({self._held[slot].version for slot in slots}):
+            rows = [slot for slot in sorted(slots) if self._held[slot].version == version]
+            logits = self._forward({slot: [self._held[slot].token] for slot in rows})
+            found |= self._draw(rows, logits)
+        return Drawn(found)
+
+    def close(self, slot: int) -> None:
+        """See the protocol; an adapter that no sequence uses any more is dropped."""
+        self._held[slot].sampler = None
+        self._banks.keep({s.version for s in self._held.values() if s.sampler})
+
+    def version(self, slot: int) -> int:
+        """See the protocol."""
+        held = self._held.get(slot)
+        return held.version if held else -1
 
     def clear(self) -> None:
-        """End every sequence, also after a step that broke off in the middle."""
-        self._version_of.clear()
-        for version in list(self._batches):
-            self._forget(version)
+        """See the protocol; broken values must not stay in a column that is read again."""
+        self._held.clear()
+        self._cache = SlotCache(self.slots, self.context, self.device)
+        self._banks.keep(set())
 
-    def _forget(self, version: int) -> None:
-        del self._batches[version]
-        if version != self._version:
-            self._drop(version)
+    def stage(self, info: AdapterInfo | None) -> AdapterInfo | None:
+        """See the protocol."""
+        return self._banks.stage(info)
 
-    def load_adapter(self, info: AdapterInfo | None) -> None:
-        """New sequences use this adapter; raises AdapterRefused and changes nothing."""
-        version = self._version + 1
-        if info is not None:
-            check_base(info, self.base)
-            check_files(info)
-            try:
-                self._add(version, info.path)
-                check_weights(self._model, f"v{version}", info)
-                self._canary(version)
-            except AdapterRefused:
-                self._drop(version)
-                raise
-            except (ValueError, RuntimeError, KeyError, OSError, TypeError) as error:
-                self._drop(version)
-                raise AdapterRefused(
-                    f"The adapter {info.name} does not fit this model: {_first_line(error)}"
-                ) from error
-        old, self._version, self.adapter = self._version, version, info
-        if old not in self._batches:
-            self._drop(old)
-
-    def _add(self, version: int, path: Path) -> None:
-        from peft import PeftModel
-
-        name = f"v{version}"
-        if isinstance(self._model, PeftModel):
-            self._model.load_adapter(str(path), name, is_trainable=False)
-        else:
-            wrapped = PeftModel.from_pretrained(self._base, str(path), name, is_trainable=False)
-            self._model = wrapped.eval()
-        self._model.eval()
-
-    def _drop(self, version: int) -> None:
-        self._active = None
-        if f"v{version}" in getattr(self._model, "peft_config", {}):
-            self._model.delete_adapter(f"v{version}")
-
-    def _use(self, version: int) -> None:
-        """Point the LoRA layers at one version; a version without adapter at none."""
-        if version == self._active or not hasattr(self._model, "peft_config"):
-            return
-        tuner = self._model.base_model
-        if f"v{version}" in self._model.peft_config:
-            tuner.enable_adapter_layers()
-            tuner.set_adapter(f"v{version}")
-        else:
-            tuner.disable_adapter_layers()
-        self._active = version
+    def switch(self, staged: AdapterInfo | None) -> None:
+        """See the protocol."""
+        self._banks.switch(staged)
+        self._banks.keep({s.version for s in self._held.values() if s.sampler})
 
     @torch.inference_mode()
-    def _canary(self, version: int) -> None:
-        self._use(version)
-        ids = torch.arange(1, 9, device=self.device).unsqueeze(0)
-        if not bool(torch.isfinite(self._model(input_ids=ids).logits).all()):
-            raise AdapterRefused("The adapter makes the model write nothing but noise.")
+    def _forward(self, chunks: dict[int, list[int]]) -> torch.Tensor:
+        """Put tokens in; the logits after each row's last one, [rows, vocabulary]."""
+        held = [self._held[slot] for slot in chunks]
+        counts = [len(ids) for ids in chunks.values()]
+        model = self._banks.use(held[0].version)
+        positions, seen = self._cache.point(list(chunks), [h.length for h in held], counts)
+        width = max(counts)
+        ids = [list(part) + [0] * (width - len(part)) for part in chunks.values()]
+        ends = sorted({count - 1 for count in counts})
+        out = model(
+            input_ids=torch.tensor(ids, device=self.device),
+            attention_mask=_additive(seen, self._base.dtype),
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=torch.tensor(ends, device=self.device),
+        )
+        for one, count in zip(held, counts, strict=True):
+            one.length += count
+        at = [ends.index(count - 1) for count in counts]
+        logits: torch.Tensor = out.logits[torch.arange(len(at)), at]
+        return logits
 
+    def _draw(self, slots: list[int], logits: torch.Tensor) -> dict[int, int]:
+        samplers = [self._held[slot].sampler for slot in slots]
+        tokens = choose(logits, [s for s in samplers if s is not None])
+        for slot, token in zip(slots, tokens, strict=True):
+            self._held[slot].token = token
+        return dict(zip(slots, tokens, strict=True))
 
-def _groups(prompts: dict[int, list[int]]) -> Iterator[dict[int, list[int]]]:
-    """Prompts of similar length together, each group within PREFILL_TOKENS."""
-    group: dict[int, list[int]] = {}
-    for slot, ids in sorted(prompts.items(), key=lambda item: len(item[1])):
-        if group and (len(group) + 1) * len(ids) > PREFILL_TOKENS:
+    def _groups(self, chunks: dict[int, list[int]]) -> Iterator[dict[int, list[int]]]:
+        """Chunks that go together: one version, and on a GPU of similar length."""
+        group: dict[int, list[int]] = {}
+        key = lambda slot: (self._held[slot].version, len(chunks[slot]))  # noqa: E731
+        for slot in sorted(chunks, key=key):
+            version, count = key(slot)
+            if group and (
+                self.device.type == "cpu"
+                or self._held[next(iter(group))].version != version
+                or (len(group) + 1) * count > 2 * self.prefill_tokens
+            ):
+                yield group
+                group = {}
+            group[slot] = chunks[slot]
+        if group:
             yield group
-            group = {}
-        group[slot] = ids
-    if group:
-        yield group
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end a reply, as the model and its tokenizer say."""
+    ids = getattr(model.generation_config, "eos_token_id", None)
+    found = set(ids) if isinstance(ids, list) else {ids}
+    return frozenset(i for i in found | {tokenizer.eos_token_id} if i is not None)
+
+
+def _context(config: Any) -> int:
+    """Tokens a slot may hold; a sliding window would need a mask of its own beyond it."""
+    able = [
+        getattr(config, "max_position_embeddings", None),
+        getattr(config, "sliding_window", None),
+        CONTEXT_TOKENS,
+    ]
+    return min(int(value) for value in able if value)
+
+
+def _additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+    return mask.masked_fill_(~seen, torch.finfo(dtype).min)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model import adapters
+from model.decoders.protocol import Draw
 from model.decoders.reference import ReferenceDecoder
 from model.types import AdapterRefused
 from tests.model import tiny
@@ -107,16 +108,22 @@ REASONS: list[tuple[Callable[[Path], None], str]] = [
 def test_a_broken_adapter_is_refused_and_the_old_one_stays(
     spare: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
-    decoder = ReferenceDecoder(tiny.falcon(), tiny.tokenizer(), "tiny", base="tiny/falcon")
-    decoder.load_adapter(adapters.named(spare, "warm"))
-    before = next(iter(decoder.prefill({0: IDS})))[1]
+    decoder = tiny.reference()
+    decoder.switch(decoder.stage(adapters.named(spare, "warm")))
+    before = written(decoder, 0)
     spoil(spare / "bad")
     with pytest.raises(AdapterRefused, match=reason):
-        decoder.load_adapter(adapters.named(spare, "bad"))
-    after = next(iter(decoder.prefill({1: IDS})))[1]
+        decoder.switch(decoder.stage(adapters.named(spare, "bad")))
     assert decoder.adapter is not None
     assert decoder.adapter.name == "warm"
-    assert torch.equal(before, after)
+    assert written(decoder, 1) == before
+
+
+def written(decoder: ReferenceDecoder, slot: int) -> list[int]:
+    """What is drawn in a slot, greedily."""
+    decoder.open(slot, IDS, 0, Draw(0.0, 1.0, 0, 1.0, 0))
+    found = [decoder.extend({slot: IDS}, frozenset({slot})).tokens()[slot]]
+    return found + [decoder.step([slot]).tokens()[slot] for _ in range(8)]
 
 
 def test_an_adapter_that_changes_while_it_loads_is_refused(spare: Path) -> None:
@@ -143,8 +150,8 @@ def test_only_what_can_be_read_is_listed_with_its_hash_and_verdict(spare: Path) 
     (spare / "warm" / CONFIG).write_text("{")
     (spare / "nothing").mkdir()
     found = adapters.discover(spare)
-    assert [(a.name, len(a.sha256), a.base, a.note) for a in found] == [
-        ("bad", 64, "tiny/falcon", "verdict no-go")
+    assert [(a.name, len(a.sha256), a.base, a.verdict) for a in found] == [
+        ("bad", 64, "tiny/falcon", "no-go")
     ]
 
 

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
 
-from model.decoders.reference import ReferenceDecoder
 from model.engine import Engine
 from model.prompt import PromptBuilder
 from model.queue import WorkerQueue
@@ -44,9 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def queue_for(folder: Path, adapter: str | None, slots: int = 3, capacity: int = 64) -> WorkerQueue:
     def build() -> Engine:
-        return Engine(
-            ReferenceDecoder(tiny.falcon(), tiny.tokenizer(), "tiny", base="tiny/falcon"), slots
-        )
+        return Engine(tiny.reference(width=slots))
 
     return WorkerQueue(build, folder, adapter=adapter, capacity=capacity)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
-from model.decoders.reference import ReferenceDecoder
+from model.decoders.reference import Drawn, ReferenceDecoder
 from model.engine import Engine
 from model.queue import WorkerQueue
 from model.types import (
@@ -33,27 +32,29 @@ SHORT = Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=4)
 class Faulty(ReferenceDecoder):
     """Fails where it is told to, once each."""
 
-    def __init__(self) -> None:
-        super().__init__(tiny.falcon(), tiny.tokenizer(), "tiny", base="tiny/falcon")
-        self.fail_step = self.fail_prefill = False
+    def __init__(self, width: int = 2) -> None:
+        super().__init__(
+            tiny.falcon(), tiny.tokenizer(), "tiny", base="tiny/falcon", width=width, slots=4
+        )
+        self.fail_step = self.fail_extend = False
 
     @property
     def eos_ids(self) -> frozenset[int]:
         """Replies end at their limit only, so that a test knows how long they are."""
         return frozenset()
 
-    def prefill(self, prompts: dict[int, list[int]]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        if self.fail_prefill:
-            self.fail_prefill = False
+    def extend(self, chunks: dict[int, list[int]], last: frozenset[int]) -> Drawn:
+        if self.fail_extend:
+            self.fail_extend = False
             raise RuntimeError("out of memory")
-        yield from super().prefill(prompts)
+        return super().extend(chunks, last)
 
-    def step(self, tokens: dict[int, int]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        for slots, logits in super().step(tokens):
-            if self.fail_step:
-                self.fail_step = False
-                raise RuntimeError("the device is gone")
-            yield slots, logits
+    def step(self, slots: Sequence[int]) -> Drawn:
+        drawn = super().step(slots)
+        if self.fail_step:
+            self.fail_step = False
+            raise RuntimeError("the step broke off")
+        return drawn
 
 
 def request(name: str, sampling: Sampling, owner: str | None = None) -> Request:
@@ -66,8 +67,8 @@ async def last(queue: WorkerQueue, wanted: Request) -> Event:
 
 class Service:
     def __init__(self, folder: Path, slots: int = 2, capacity: int = 8) -> None:
-        self.decoder = Faulty()
-        self.queue = WorkerQueue(lambda: Engine(self.decoder, slots), folder, capacity=capacity)
+        self.decoder = Faulty(slots)
+        self.queue = WorkerQueue(lambda: Engine(self.decoder), folder, capacity=capacity)
 
     async def __aenter__(self) -> Service:
         await self.queue.start()
@@ -106,7 +107,7 @@ async def test_a_failed_step_ends_its_replies_and_the_next_one_works(tmp_path: P
 async def test_a_failed_prefill_leaves_the_running_reply_alone(tmp_path: Path) -> None:
     async with Service(tmp_path) as service:
         talk = await begin(service.queue, request("a", ENDLESS))
-        service.decoder.fail_prefill = True
+        service.decoder.fail_extend = True
         assert isinstance(await last(service.queue, request("b", SHORT)), Failed)
         ended = await talk
         assert isinstance(ended, Done)
@@ -126,8 +127,8 @@ async def test_leaving_the_iterator_early_frees_the_slot(tmp_path: Path) -> None
 
 async def test_a_deadline_that_passes_in_the_middle_ends_the_reply(tmp_path: Path) -> None:
     now = [0.0]
-    decoder = Faulty()
-    queue = WorkerQueue(lambda: Engine(decoder, 1), tmp_path, clock=lambda: now[0])
+    decoder = Faulty(1)
+    queue = WorkerQueue(lambda: Engine(decoder), tmp_path, clock=lambda: now[0])
     await queue.start()
     talk = await begin(queue, request("a", ENDLESS))
     now[0] = 121.0

@@ -11,6 +11,8 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import FalconConfig, FalconForCausalLM, PreTrainedTokenizerFast
 
+from model.decoders.reference import ReferenceDecoder
+
 TARGETS = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]
 
 
@@ -46,6 +48,13 @@ def falcon(seed: int = 0) -> Any:
         # Larger weights than the default make greedy choices clear-cut and varied.
         parameter.data.mul_(6.0 if parameter.dim() > 1 else 1.0)
     return model
+
+
+def reference(width: int = 3, slots: int = 5, seed: int = 0) -> ReferenceDecoder:
+    """The oracle over the tiny Falcon."""
+    return ReferenceDecoder(
+        falcon(seed), tokenizer(), "tiny", base="tiny/falcon", width=width, slots=slots
+    )
 
 
 def save_adapter(folder: Path, seed: int, base: str = "tiny/falcon", **changes: Any) -> Path:
