@@ -35,8 +35,8 @@ class Bank:
 
     `ga` fp16 [64, hidden] γ·A, `sga`, `sba` fp32 [64] its sums and those of β·A;
     `ad` fp16 [32, hidden], `ah` fp16 [32, 4·hidden]; `b1` uint8
-    [rows1/32, 2, 1088] units of B, as they follow W1's; `b2` fp16 [hidden, 64] B of
-    both parts of W2, which LayerNorm's kernel adds.
+    [rows1/32, 2, 1088] units of B, as they follow W1's; `b2` fp16 [8, hidden, 8] B of both
+    parts of W2 by octets of its rank, which LayerNorm's kernel adds.
     """
 
     ga: torch.Tensor
@@ -75,7 +75,7 @@ def empty(shape: Shape, device: torch.device) -> Bank:
         ad=zeros(LORA_RANK, shape.hidden, dtype=torch.float16),
         ah=zeros(LORA_RANK, shape.mlp, dtype=torch.float16),
         b1=zeros(tiles, 2, UNIT, dtype=torch.uint8),
-        b2=zeros(shape.hidden, SETS, dtype=torch.float16),
+        b2=zeros(SETS // 8, shape.hidden, 8, dtype=torch.float16),
     )
 
 
@@ -91,4 +91,5 @@ def fill(bank: Bank, weights: Weights, layers: list[dict[str, Lora]]) -> None:
         bank.ah[i] = lora["down"].a.half()
         b1 = torch.cat([lora["qkv"].b, lora["up"].b])
         bank.b1[i, :, :, :LORA_UNIT] = pack_lora(b1.half()).to(bank.b1.device)
-        bank.b2[i] = torch.cat([lora["dense"].b, lora["down"].b], dim=1).half()
+        b2 = torch.cat([lora["dense"].b, lora["down"].b], dim=1).half()
+        bank.b2[i] = b2.reshape(-1, SETS // 8, 8).transpose(0, 1)

@@ -70,6 +70,7 @@ class FalconDecoder:
     demo: bool = False
     quantised_modules: int = 0
     eos: frozenset[int] = frozenset()
+    most: int = 64
     adapter: AdapterInfo | None = None
     current: int = 0
     _slots: list[Slot] = field(default_factory=list)
@@ -91,7 +92,7 @@ class FalconDecoder:
     @property
     def width(self) -> int:
         """Most slots in one step."""
-        return self.backend.width
+        return min(self.most, self.backend.width)
 
     @property
     def context(self) -> int:

@@ -146,7 +146,7 @@ class PlainBackend:
         for number in set(bank):
             mine = torch.tensor([b == number for b in bank], device=x.device)
             held, hidden = self.banks[number], self.shape.hidden
-            b = held.b2[layer].float()
+            b = held.b2[layer].float().transpose(0, 1).flatten(1)
             out[mine] = x[mine, :hidden] @ held.ad[layer].float().T @ b[:, :32].T
             out[mine] += x[mine, hidden:] @ held.ah[layer].float().T @ b[:, 32:].T
         return out

@@ -25,7 +25,7 @@ struct NormArgs {
   const float *gamma, *beta;     // [hidden]
   const f16* ga[2];         // by bank, [64][hidden]: γ·A; null: no LoRA
   const float *sga[2], *sba[2];  // by bank, [64]: ΣγA, ΣβA
-  const f16* b2[2];         // by bank, [hidden][64]: B of dense, then of dense_4h_to_h
+  const f16* b2[2];         // by bank, [8][hidden][8]: B of dense, then of dense_4h_to_h
   const float *ud, *uh;     // [row][groups][32], [chunks][row][32]: pieces of u2
   f16* x;                   // [row][ldx]
   const int* bank;          // [row], of the row's slot
@@ -40,6 +40,7 @@ struct Shared {
   float value[R][MAX_SLICE];
   float piece[8][R][32], u2[R][64];
   float stat[WARPS][R][2], mine[R][2 + U];  // this block's sum, sum of squares and Σ r·γA
+  float mean[R], scale[R];
 };
 // A group of rows: where each comes from, and its bank, -1 for a row that is not there.
 template <int R>
@@ -86,10 +87,10 @@ __device__ __forceinline__ void add_lora2(const NormArgs& a, Shared<R>& s, const
 #pragma unroll
     for (int m = 0; m < R; m++) any |= w.bank[m] == bank;
     if (!any) continue;
-    const uint4* b = (const uint4*)(a.b2[bank] + (long)k * U);
+    const uint4* b = (const uint4*)a.b2[bank] + k;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-      const uint4 b0 = __ldg(b + i), b1 = __ldg(b + 8 + i);
+      const uint4 b0 = __ldg(b + i * a.hidden), b1 = __ldg(b + i * a.hidden + 1);
       const __half2 *p = (const __half2*)&b0, *q = (const __half2*)&b1;
 #pragma unroll
       for (int m = 0; m < R; m++) {
@@ -250,11 +251,16 @@ __global__ void __launch_bounds__(THREADS, R == 1 ? 3 : 1) norm_kernel(const __g
       for (int o = 0; o < BLOCKS; o++) t += *cluster.map_shared_rank(&s.mine[m][i], o);
       return t;
     };
+    if (tid < R) {
+      const float mean = total(tid, 0) / a.hidden;
+      s.mean[tid] = mean;
+      s.scale[tid] = rsqrtf(fmaxf(fmaf(-mean, mean, total(tid, 1) / a.hidden), 0.f) + a.epsilon);
+    }
+    __syncthreads();
 #pragma unroll
     for (int m = 0; m < R; m++) {
       if (w.bank[m] < 0) continue;
-      const float mean = total(m, 0) / a.hidden;
-      const float scale = rsqrtf(fmaxf(fmaf(-mean, mean, total(m, 1) / a.hidden), 0.f) + a.epsilon);
+      const float mean = s.mean[m], scale = s.scale[m];
       f16* x = a.x + (row0 + m) * a.ldx;
       if (live)
         *(__half2*)(x + k0 + k) =
