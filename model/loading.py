@@ -76,7 +76,35 @@ def load_decoder(
         say("Loading the demo model, SmolLM2-135M-Instruct; a real service runs Falcon-7B.")
         return _decoder(str(demo_folder(data_dir, say)), HUB_ID, HUB_ID, width, demo=True)
     say(f"Loading {name}.")
-    return _decoder(name, name, canonical(name), width)
+    return _fast_falcon(name, width, data_dir, say) or _decoder(name, name, canonical(name), width)
+
+
+def _fast_falcon(
+    name: str, width: int | None, data_dir: Path, say: Callable[[str], None]
+) -> Decoder | None:
+    """Falcon on kernels of its own, if it is a Falcon and the GPU is one for them."""
+    import torch
+
+    from model.decoders.falcon import load
+
+    if not torch.cuda.is_available():
+        return None
+    try:
+        return load.decoder(
+            name,
+            name,
+            canonical(name),
+            width=width or GPU_SLOTS,
+            cache=data_dir / "cache",
+            say=say,
+        )
+    except torch.OutOfMemoryError as error:
+        raise DoesNotFit(
+            f"The GPU's memory does not hold {name}: free some, or name a smaller model in "
+            "LANNER_MODEL."
+        ) from error
+    except OSError as error:
+        raise ModelUnavailable(why_not(name)) from error
 
 
 def _decoder(

@@ -1,0 +1,181 @@
+// What the kernels share: asynchronous copies, barriers, the matrix instruction, launching.
+//
+// Numbers go into the matrix instruction as fp16, whose 11 bits round eight times finer than
+// bf16's, and come out as fp32; what does not fit fp16 becomes its largest number, and what is not
+// a number stays so. Hopper only (sm_90a). Nothing here knows Falcon.
+#pragma once
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+typedef __half f16;
+
+__device__ __forceinline__ float fit(float v) { return v > 65504.f ? 65504.f : v < -65504.f ? -65504.f : v; }
+__device__ __forceinline__ f16 to_half(float v) { return __float2half_rn(fit(v)); }
+__device__ __forceinline__ __half2 to_half2(float a, float b) {
+  return __floats2half2_rn(fit(a), fit(b));
+}
+
+__device__ __forceinline__ uint32_t shared_address(const void* p) {
+  return (uint32_t)__cvta_generic_to_shared(p);
+}
+
+// ---- mbarrier: a counter in shared memory that bulk copies complete on
+__device__ __forceinline__ void barrier_init(uint32_t bar, int arrivals) {
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(bar), "r"(arrivals));
+}
+__device__ __forceinline__ void barrier_fence() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+__device__ __forceinline__ void barrier_expect(uint32_t bar, uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(bar), "r"(bytes)
+               : "memory");
+}
+__device__ __forceinline__ void barrier_wait(uint32_t bar, uint32_t phase) {
+  asm volatile(
+      "{\n.reg .pred p;\nAGAIN: mbarrier.try_wait.parity.shared.b64 p, [%0], %1;\n"
+      "@p bra DONE;\nbra AGAIN;\nDONE:\n}" ::"r"(bar), "r"(phase) : "memory");
+}
+// Global to shared memory, 16-byte aligned, by the copy engine.
+__device__ __forceinline__ void bulk_copy(uint32_t to, const void* from, uint32_t bytes,
+                                          uint32_t bar) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(to), "l"(from), "r"(bytes), "r"(bar) : "memory");
+}
+
+// ---- programmatic dependent launch: a kernel may start before the one that it waits for ends
+__device__ __forceinline__ void let_next_start() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+__device__ __forceinline__ void wait_for_previous() {
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
+// ---- d[16x8] (+)= a[16x16] b[16x8], f16 in, fp32 out
+__device__ __forceinline__ void mma(float* d, const uint32_t* a, uint32_t b0, uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+      "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+__device__ __forceinline__ void mma_first(float* d, const uint32_t* a, uint32_t b0, uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+      "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%10,%10,%10,%10};"
+      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(0.f));
+}
+
+// ---- shared memory by address
+__device__ __forceinline__ uint4 shared_load16(uint32_t a) {
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3},[%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(a));
+  return v;
+}
+__device__ __forceinline__ uint2 shared_load8(uint32_t a) {
+  uint2 v;
+  asm volatile("ld.shared.v2.u32 {%0,%1},[%2];" : "=r"(v.x), "=r"(v.y) : "r"(a));
+  return v;
+}
+
+// The sum over a warp, the same in every lane and always added in the same order.
+__device__ __forceinline__ float warp_sum(float v) {
+#pragma unroll
+  for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(~0u, v, o);
+  return v;
+}
+// The dot product of eight f16 pairs packed in 16 bytes.
+__device__ __forceinline__ float dot8(uint4 a, uint4 b, float s) {
+  const __half2 *p = (const __half2*)&a, *q = (const __half2*)&b;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    float2 x = __half22float2(p[i]), y = __half22float2(q[i]);
+    s = fmaf(x.x, y.x, s);
+    s = fmaf(x.y, y.y, s);
+  }
+  return s;
+}
+__device__ __forceinline__ void prefetch(const void* p) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+}
+
+// A value that several partial sums make up: parts[p][row][column], added in order. The loads
+// of four parts, the usual number, are in flight together.
+__device__ __forceinline__ float gather(const float* y, int parts, long stride) {
+  float v = __ldcg(y);
+  if (parts == 4) {
+    const float b = __ldcg(y + stride), c = __ldcg(y + 2 * stride), d = __ldcg(y + 3 * stride);
+    return v + b + c + d;
+  }
+  for (int p = 1; p < parts; p++) v += __ldcg(y + p * stride);
+  return v;
+}
+
+// Which blocks of a group are done: true in every thread of the last one to call.
+__device__ __forceinline__ bool last_to_arrive(int* counter, int group) {
+  __shared__ int last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(counter, 1) == group - 1;
+    if (last) *counter = 0;
+  }
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
+// The 256-entry table from a byte of two codes to two f16, once for each of 32 banks.
+static constexpr int TABLE_BYTES = 256 * 32 * 4;
+__device__ __forceinline__ void build_table(uint8_t* table, int threads) {
+  const float nf4[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
+                         -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
+                         0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f,
+                         0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f,
+                         0.7229568362236023f, 1.0f};
+  // Constant indices only, so that the values stay in registers.
+  for (int i = threadIdx.x; i < 2048; i += threads) {
+    const int b = i >> 3;
+    uint32_t lo = 0, hi = 0;
+#pragma unroll
+    for (int c = 0; c < 16; c++) {
+      const uint32_t v = __half_as_ushort(to_half(nf4[c]));
+      if ((b & 15) == c) lo = v;
+      if ((b >> 4) == c) hi = v;
+    }
+    const uint32_t v = lo | (hi << 16);
+    ((uint4*)table)[i] = make_uint4(v, v, v, v);
+  }
+}
+
+// ---- host: launch with dependent launch, shared memory above 48 KB and clusters
+template <typename F, typename... A>
+static int launch(F kernel, dim3 grid, int threads, int shared, int cluster, cudaStream_t stream,
+                  A... args) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads);
+  config.dynamicSmemBytes = shared;
+  config.stream = stream;
+  cudaLaunchAttribute a[2];
+  a[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  a[0].val.programmaticStreamSerializationAllowed = 1;
+  a[1].id = cudaLaunchAttributeClusterDimension;
+  a[1].val.clusterDim.x = cluster;
+  a[1].val.clusterDim.y = 1;
+  a[1].val.clusterDim.z = 1;
+  config.attrs = a;
+  config.numAttrs = cluster > 1 ? 2 : 1;
+  // One division of a processor's memory for all: to change it, a processor must be idle, and then
+  // no kernel starts before the one before it ends.
+  cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributePreferredSharedMemoryCarveout, 100);
+  if (shared > 48000) {
+    cudaError_t e = cudaFuncSetAttribute((const void*)kernel,
+                                         cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
+    if (e != cudaSuccess) return (int)e;
+  }
+  return (int)cudaLaunchKernelEx(&config, kernel, args...);
+}

@@ -1,0 +1,214 @@
+"""One pass of rows through the model as a sequence of kernel launches.
+
+    embed ─ [norm ─ W1 ─ (store_kv) ─ mix ─ W2] × layers ─ norm ─ head ─ sample
+
+Up to 64 rows read the NF4 units; more go through cuBLAS on a matrix that was
+dequantised just before, since then arithmetic and not memory decides. Between
+the matrices both ways run the same kernels. Knows order; knows nothing of
+slots' owners, graphs or the host's waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from model.decoders.falcon.cuda import jobs
+from model.decoders.falcon.cuda.arena import GROUP, WIDTH, Arena
+from model.decoders.falcon.cuda.native import (
+    Kernels,
+    MatrixArgs,
+    MixerArgs,
+    NormArgs,
+    SampleArgs,
+)
+
+WIDTHS = (1, 8, 16, 32, 64)
+# Above so many rows a block attends for all heads of its row, and reads the history once.
+WIDE = 64
+
+
+class Layers:
+    """Launches over an arena; the same arguments always give the same launches."""
+
+    def __init__(self, arena: Arena, kernels: Kernels) -> None:
+        self.arena, self.kernels = arena, kernels
+        self.shape, self.weights = arena.weights.shape, arena.weights
+        device = torch.cuda.get_device_properties(arena.r.device)
+        self._processors = device.multi_processor_count
+        self._first, self._second = jobs.first(self.shape), jobs.second(self.shape)
+
+    def body(self, rows: int, *, shared: bool) -> None:
+        """Rows 0..rows-1 of `control` through all layers; `r` and the last sums hold the result.
+
+        `shared`: several rows may belong to one slot.
+        """
+        a = self.arena
+        control = a.control(rows)
+        self.kernels.embed(self.weights.embedding, control.token, control.slot, a.newest, a.r, rows)
+        matrices = self._streamed(rows) if rows <= WIDTH else self._dequantised(rows)
+        for layer in range(self.shape.layers):
+            self.kernels.layer_norm(self._norm(rows, layer))
+            matrices[0](layer)
+            mixer = self._mixer(rows, layer, shared=shared)
+            if shared:
+                self.kernels.store_kv(mixer)
+            self.kernels.mix(mixer)
+            matrices[1](layer)
+
+    def draw(self, body_rows: int, picks: int) -> None:
+        """Draw for the first `picks` entries of `pick`, after `body` of `body_rows` rows."""
+        a, shape = self.arena, self.shape
+        norm = self._norm(picks, shape.layers, body_rows)
+        control = a.control(body_rows)
+        norm.pick = control.pick.data_ptr()
+        self.kernels.layer_norm(norm)
+        plan, head = jobs.head(shape, a.vocabulary, picks), MatrixArgs()
+        plan.write(head, self._processors)
+        head.weights, head.x, head.ldx = (
+            self.weights.head.data_ptr(),
+            a.last.data_ptr(),
+            shape.hidden,
+        )
+        head.out, head.out_rows = a.logits.data_ptr(), a.vocabulary
+        head.part_stride, head.rows = picks * a.vocabulary, picks
+        head.blocks, head.fold = shape.hidden // 64, jobs.PART
+        self.kernels.dense_matrix(_width(picks), head)
+        sample = SampleArgs(
+            logits=a.logits.data_ptr(),
+            slot=control.pick_slot.data_ptr(),
+            pos=control.pick_pos.data_ptr(),
+            draw=a.draws.data_ptr(),
+            seen=a.seen.data_ptr(),
+            newest=a.newest.data_ptr(),
+            token=a.tokens.data_ptr(),
+            part_stride=head.part_stride,
+            stride=a.vocabulary,
+            parts=plan.parts,
+            vocabulary=shape.vocabulary,
+        )
+        self.kernels.sample(sample, picks)
+
+    def parts(self, rows: int) -> tuple[int, int]:
+        """Of how many partial sums the two matrices' results are made."""
+        return (self._first.parts, self._second.parts) if rows <= WIDTH else (1, 1)
+
+    def _norm(self, rows: int, layer: int, body_rows: int | None = None) -> NormArgs:
+        """The norm before a layer, or before the head, which is layer `layers`."""
+        a, w, last = self.arena, self.weights, layer == self.shape.layers
+        args = NormArgs(
+            r=a.r.data_ptr(),
+            sums=a.y2.data_ptr() if layer else 0,
+            gamma=(w.last_gamma if last else w.gamma[layer]).data_ptr(),
+            beta=(w.last_beta if last else w.beta[layer]).data_ptr(),
+            x=(a.last if last else a.x).data_ptr(),
+            ldx=a.last.shape[1] if last else a.x.shape[1],
+            ud=a.ud.data_ptr(),
+            uh=a.uh.data_ptr(),
+            bank=a.control(body_rows or rows).bank.data_ptr(),
+            part_stride=(body_rows or rows) * self.shape.hidden,
+            parts=self.parts(body_rows or rows)[1],
+            rows=rows,
+            all_rows=body_rows or rows,
+            hidden=self.shape.hidden,
+            groups=-(-self.shape.heads // GROUP),
+            epsilon=self.shape.epsilon,
+        )
+        for i, bank in enumerate(a.banks):
+            args.b2[i] = bank.b2[max(layer - 1, 0)].data_ptr()
+            if not last:
+                args.ga[i] = bank.ga[layer].data_ptr()
+                args.sga[i] = bank.sga[layer].data_ptr()
+                args.sba[i] = bank.sba[layer].data_ptr()
+        return args
+
+    def _mixer(self, rows: int, layer: int, *, shared: bool) -> MixerArgs:
+        a, shape = self.arena, self.shape
+        control = a.control(rows)
+        args = MixerArgs(
+            y=a.y1.data_ptr(),
+            keys=a.keys[layer].data_ptr(),
+            values=a.values[layer].data_ptr(),
+            slot=control.slot.data_ptr(),
+            pos=control.pos.data_ptr(),
+            bank=control.bank.data_ptr(),
+            rope=a.rope.data_ptr(),
+            x2=a.x2.data_ptr(),
+            partial=a.partial.data_ptr(),
+            ud=a.ud.data_ptr(),
+            uh=a.uh.data_ptr(),
+            counter=a.counter.data_ptr(),
+            banks=a.in_use.data_ptr(),
+            part_stride=rows * shape.rows1,
+            ldy=shape.rows1,
+            ldx=a.x2.shape[1],
+            parts=self.parts(rows)[0],
+            rows=rows,
+            hidden=shape.hidden,
+            heads=shape.heads,
+            context=a.context,
+            spans=a.spans,
+            groups_a_block=-(-shape.heads // GROUP) if rows > WIDE else 1,
+            write_kv=0 if shared else 1,
+        )
+        for i, held in enumerate(a.banks):
+            args.ad[i], args.ah[i] = held.ad[layer].data_ptr(), held.ah[layer].data_ptr()
+        return args
+
+    def _streamed(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
+        """The two matrices of a layer from their units."""
+        a, shape, w = self.arena, self.shape, self.weights
+        one, two = MatrixArgs(), MatrixArgs()
+        self._first.write(one, self._processors)
+        self._second.write(two, self._processors)
+        for args, x, out, out_rows, columns in (
+            (one, a.x, a.y1, shape.rows1, shape.hidden),
+            (two, a.x2, a.y2, shape.hidden, shape.cols2),
+        ):
+            args.x, args.ldx, args.out = x.data_ptr(), x.shape[1], out.data_ptr()
+            args.banks, args.out_rows, args.part_stride = (
+                a.in_use.data_ptr(),
+                out_rows,
+                rows * out_rows,
+            )
+            args.rows, args.blocks, args.u_column = rows, columns // 64, columns
+
+        def first(layer: int) -> None:
+            one.weights = w.w1[layer].data_ptr()
+            for i, bank in enumerate(a.banks):
+                one.lora[i] = bank.b1[layer].data_ptr()
+            self.kernels.nf4_matrix(_width(rows), one)
+
+        def second(layer: int) -> None:
+            two.weights = w.w2[layer].data_ptr()
+            self.kernels.nf4_matrix(_width(rows), two)
+
+        return first, second
+
+    def _dequantised(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
+        """The two matrices of a layer by cuBLAS, fp32 out."""
+        a, shape, w = self.arena, self.shape, self.weights
+
+        def product(x: torch.Tensor, matrix: torch.Tensor, out: torch.Tensor) -> None:
+            to = out[: rows * matrix.shape[0]].view(rows, -1)
+            torch.mm(x[:rows], matrix.T, out_dtype=torch.float32, out=to)
+
+        def first(layer: int) -> None:
+            matrix = a.matrix[: shape.rows1 * a.x.shape[1]].view(shape.rows1, -1)
+            self.kernels.dequantise(w.w1[layer], matrix)
+            lora = [bank.b1[layer] for bank in a.banks]
+            self.kernels.copy_lora(lora, a.in_use, matrix, shape.qkv)
+            product(a.x, matrix, a.y1)
+
+        def second(layer: int) -> None:
+            matrix = a.matrix[: shape.hidden * shape.cols2].view(shape.hidden, -1)
+            self.kernels.dequantise(w.w2[layer], matrix)
+            product(a.x2, matrix, a.y2)
+
+        return first, second
+
+
+def _width(rows: int) -> int:
+    """The kernel for so many rows."""
+    return next(width for width in WIDTHS if rows <= width)
