@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
 from bot.doctor.findings import Finding, ill, note, well
 
+ANSWER_S = 10.0
 RESTORE = "Stop Lanner, move the file away, and restore a backup."
+
+
+def server(url: str) -> Finding:
+    """The database on a server; `url` may hold a password and is never shown."""
+    try:
+        asyncio.run(asyncio.wait_for(_ask(url), ANSWER_S))
+    except (OSError, SQLAlchemyError, TimeoutError, ValueError) as error:
+        return ill(
+            "database",
+            f"The database server does not answer ({type(error).__name__}).",
+            "Check LANNER_DATABASE_URL, the server, and that this user may connect.",
+        )
+    return well("database", "The database server answers.")
+
+
+async def _ask(url: str) -> None:
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    finally:
+        await engine.dispose()
 
 
 def sqlite_file(path: Path) -> Finding:
