@@ -32,6 +32,7 @@ from bot.playground.state import person_id
 from bot.polling import Polling
 from bot.privacy import Privacy
 from bot.safety.gate import RuleGate
+from bot.safety.types import Gate
 from bot.schedule import Schedule
 from bot.sealing.master import MasterSource
 from bot.settings import Settings
@@ -73,10 +74,12 @@ class Lanner:
         model: Model,
         clock: Clock = system_clock,
         open_store: OpenStore = Store.open,
+        gate: Gate | None = None,
     ) -> None:
         self.settings, self.model, self.clock = settings, model, clock
         self._open_store = open_store
-        self.gate, self.counts = RuleGate(), Counts()
+        self.gate: Gate = gate or RuleGate()
+        self.counts = Counts()
         self.playground: Playground | None = None
         self.background: list[Service] = []
         self.lock: InstanceLock | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,19 @@ from bot.playground.chats import Chat
 from bot.playground.faults import Faults
 from bot.playground.server import Playground
 from bot.playground.state import World, person_id
+from bot.safety.gate import RuleGate
 from bot.settings import Settings
 from bot.store.store import Store
 from tests.bot.fakes import ScriptedModel
 
 TOKEN = "1:playground"
 ADMIN = person_id("admin")
+
+
+@cache
+def gate() -> RuleGate:
+    """One for all houses: its rules take a second to read, and it remembers no person."""
+    return RuleGate()
 
 
 class Now:
@@ -39,7 +47,7 @@ class House:
     def __init__(self, folder: Path) -> None:
         self.folder, self.model = folder, ScriptedModel()
         self.telegram = Playground(TOKEN, 0, dict)
-        self.clock = Now()
+        self.clock, self.address = Now(), ""
         self.open_store: OpenStore = Store.open
         self._run: asyncio.Task[None] | None = None
 
@@ -53,7 +61,7 @@ class House:
             lanner_api_url=self.telegram.url,
             **given,
         )
-        self.lanner = Lanner(settings, self.model, self.clock, self.open_store)
+        self.lanner = Lanner(settings, self.model, self.clock, self.open_store, gate())
         await self.lanner.start()
         self._run = asyncio.create_task(self.lanner.run())
 

@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.playground.state import person_id
-from bot.safety.gate import RuleGate
-from tests.bot.house import House
+from tests.bot.house import House, gate
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def test_no_unicode_dress_hides_the_wish_to_die_tonight(
     assert not GATE.assess(text).model_may_answer
 
 
-GATE = RuleGate()
+GATE = gate()
 
 
 @pytest.mark.parametrize(
