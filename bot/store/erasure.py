@@ -9,21 +9,30 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, upd
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.sealing.sealed import NOTHING
+from bot.store.claims import has_open
 from bot.store.inbox import open_body
 from bot.store.keyring import HOUSE, Key
 from bot.store.opening import opened, titled
 from bot.store.part import Part, plain
 from bot.store.tables import (
     AdminAction,
+    Admitted,
+    Ban,
     CheckIn,
     Consent,
     Conversation,
+    Disclosure,
+    FollowUp,
+    HandOver,
+    InboxChat,
     InboxUpdate,
+    Invite,
     Message,
     OutboxPart,
     Person,
     PersonKey,
     SafetyDecision,
+    UsedButton,
 )
 
 # Telegram repeats an update for at most a day.
@@ -31,6 +40,8 @@ DONE_UPDATES = timedelta(days=2)
 QUARANTINED_UPDATES = timedelta(days=14)
 OUTBOX = timedelta(days=2)
 CHECK_INS = timedelta(days=60)
+FOLLOW_UPS = timedelta(days=60)
+_CARE = (FollowUp, HandOver, Disclosure)
 
 
 class Erasure(Part):
@@ -62,10 +73,16 @@ class Erasure(Part):
                     session, SafetyDecision, SafetyDecision.person_id == person_id
                 ),
                 "check_ins": await _rows(session, CheckIn, CheckIn.person_id == person_id),
+                "follow_ups": await _rows(session, FollowUp, FollowUp.person_id == person_id),
+                "hand_over": await _rows(session, HandOver, HandOver.person_id == person_id),
+                "told_what_i_am": await _rows(
+                    session, Disclosure, Disclosure.person_id == person_id
+                ),
                 "replies_under_way": await _rows(
                     session, OutboxPart, OutboxPart.conversation_id.in_(_talks(person_id)), key
                 ),
                 "updates_not_finished": await _rows(session, InboxUpdate, _updates(person_id), key),
+                "admitted": await _rows(session, Admitted, Admitted.person_id == person_id),
                 "admin_actions": await _rows(session, AdminAction, _actions(person_id)),
             }
 
@@ -79,7 +96,7 @@ class Erasure(Part):
             talks = _talks(person_id)
             for table in (Message, OutboxPart):
                 await session.execute(delete(table).where(table.conversation_id.in_(talks)))
-            for owned in (Conversation, Consent, SafetyDecision, CheckIn):
+            for owned in (Conversation, Consent, SafetyDecision, CheckIn, *_CARE):
                 await session.execute(delete(owned).where(owned.person_id == person_id))
             blank: dict[str, Any] = {"chat_id": None, "person_id": None}
             blank |= {"state": "done", "sealed": NOTHING}
@@ -88,6 +105,8 @@ class Erasure(Part):
                 await session.execute(
                     update(AdminAction).where(column == person_id).values({column: None})
                 )
+            await session.execute(delete(InboxChat).where(InboxChat.chat_id == person_id))
+            await session.execute(delete(Admitted).where(Admitted.person_id == person_id))
             await session.execute(delete(Person).where(Person.id == person_id))
             await self._keys.destroy(session, person_id)
         return await self.compact()
@@ -126,6 +145,11 @@ class Erasure(Part):
             (InboxUpdate, _older("quarantined", now - QUARANTINED_UPDATES)),
             (OutboxPart, OutboxPart.created < now - OUTBOX),
             (CheckIn, CheckIn.created < now - CHECK_INS),
+            (FollowUp, FollowUp.created < now - FOLLOW_UPS),
+            (InboxChat, InboxChat.claimed_by.is_(None) & ~has_open()),
+            (UsedButton, UsedButton.expires < now),
+            (Invite, Invite.expires < now),
+            (Ban, Ban.until < now),
         ]
         async with self._sessions.write() as session:
             for table, condition in served:

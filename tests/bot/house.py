@@ -16,19 +16,13 @@ from bot.playground.chats import Chat
 from bot.playground.faults import Faults
 from bot.playground.server import Playground
 from bot.playground.state import World, person_id
-from bot.safety.gate import RuleGate
+from bot.safety.gate import SafetyGate
 from bot.settings import Settings
 from bot.store.store import Store
 from tests.bot.fakes import ScriptedModel
 
 TOKEN = "1:playground"
 ADMIN = person_id("admin")
-
-
-@cache
-def gate() -> RuleGate:
-    """One for all houses: its rules take a second to read, and it remembers no person."""
-    return RuleGate()
 
 
 class Now:
@@ -39,6 +33,12 @@ class Now:
 
     def __call__(self) -> datetime:
         return self.now or datetime.now(UTC)
+
+
+@cache
+def whole_gate() -> SafetyGate:
+    """The gate as the bot opens it, loaded once for all tests."""
+    return SafetyGate.open()
 
 
 class House:
@@ -59,9 +59,10 @@ class House:
             _env_file=None,  # type: ignore[call-arg]
             telegram_bot_token=SecretStr(TOKEN),
             lanner_api_url=self.telegram.url,
+            lanner_dashboard_port=0,
             **given,
         )
-        self.lanner = Lanner(settings, self.model, self.clock, self.open_store, gate())
+        self.lanner = Lanner(settings, self.model, self.clock, self.open_store, whole_gate())
         await self.lanner.start()
         self._run = asyncio.create_task(self.lanner.run())
 

@@ -56,7 +56,7 @@ async def test_people_are_answered_and_nothing_is_polled(hooked: House) -> None:
 async def test_a_call_without_the_secret_changes_nothing(
     hooked: House, given: dict[str, str]
 ) -> None:
-    headers = {name: value.encode() for name, value in given.items()}
+    headers = [(name.encode(), value.encode()) for name, value in given.items()]
     async with httpx.AsyncClient() as client:
         answer = await client.post(hooked.address, json=update(1, "x"), headers=headers)
     assert (answer.status_code, answer.content) == (403, b"")
@@ -74,7 +74,7 @@ async def test_an_update_that_is_not_on_disk_is_not_confirmed(hooked: House) -> 
     hooked.chat("Ada")
     store = hooked.lanner.store
 
-    async def full(_updates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    async def full(updates: list[dict[str, Any]]) -> list[dict[str, Any]]:
         raise OperationalError("INSERT", {}, OSError("database or disk is full"))
 
     receive, store.receive = store.receive, full  # type: ignore[method-assign]
