@@ -125,6 +125,9 @@ class Schedule:
         self._running.add(task)
         try:
             await job()
+        except asyncio.CancelledError:
+            # The ticker ends: to it, a job that passes this on would be one that failed.
+            return
         except Exception as error:
             log.error("A job of the schedule failed: %s", type(error).__name__)
         finally:

@@ -63,7 +63,9 @@ class Webhook:
                 await asyncio.sleep(0.01)
             if server.started:
                 await self._announce(bot)
-            await serving
+            # Not awaited itself: a cancelled server would leave its socket open.
+            await asyncio.wait({serving})
+            serving.result()
         finally:
             server.should_exit = True
             await asyncio.gather(serving, return_exceptions=True)

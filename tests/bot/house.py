@@ -47,7 +47,7 @@ class House:
     def __init__(self, folder: Path) -> None:
         self.folder, self.model = folder, ScriptedModel()
         self.telegram = Playground(TOKEN, 0, dict)
-        self.clock = Now()
+        self.clock, self.address = Now(), ""
         self.open_store: OpenStore = Store.open
         self._run: asyncio.Task[None] | None = None
 
