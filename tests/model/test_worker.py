@@ -25,7 +25,7 @@ from model.types import (
 )
 from tests.model import tiny
 
-ENDLESS = Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=400)
+ENDLESS = Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=200)
 SHORT = Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=4)
 
 

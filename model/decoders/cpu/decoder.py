@@ -94,8 +94,9 @@ class CpuDecoder:
         return bank.info if bank else None
 
     def memory_bytes(self) -> int:
-        """Weights in all copies, and KV as if every slot were full."""
-        return self._llama.bytes
+        """Weights in all copies, and the KV that tokens stand in."""
+        held = sum(one.length for one in list(self._held.values()))
+        return self._llama.bytes + held * self._llama.token_bytes
 
     def open(self, slot: int, prompt: Sequence[int], keep: int, draw: Draw) -> None:
         """See the protocol."""

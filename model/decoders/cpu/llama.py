@@ -63,10 +63,14 @@ class Llama:
 
     @property
     def bytes(self) -> int:
-        """Memory of weights, and of the KV if every slot were full."""
-        kv: int = sum(part.numel() * part.element_size() for part in self._kv)
+        """Memory of the weights, all copies."""
         embedding = int(self._embedding.numel() * self._embedding.element_size())
-        return kv + embedding + sum(matrix.bytes for matrix in self._matrices())
+        return embedding + sum(matrix.bytes for matrix in self._matrices())
+
+    @property
+    def token_bytes(self) -> int:
+        """Memory of one token's keys and values."""
+        return 2 * 4 * self.shape.layers * self.shape.groups * self.shape.head
 
     @torch.inference_mode()
     def step(
