@@ -25,6 +25,9 @@ from bot.handlers import table
 from bot.handlers.context import Services
 from bot.inbox import Inbox
 from bot.lock import InstanceLock
+from bot.observe.metrics import Metrics
+from bot.observe.server import DashboardServer
+from bot.observe.snapshot import Sources
 from bot.observing import Counts
 from bot.operator_status import OperatorStatus, banner
 from bot.people import PeopleService
@@ -77,7 +80,8 @@ class Lanner:
     ) -> None:
         self.settings, self.model, self.clock = settings, model, clock
         self._open_store = open_store
-        self.gate, self.counts = gate or SafetyGate.open(), Counts()
+        self.gate, self.metrics = gate or SafetyGate.open(), Metrics()
+        self.counts = Counts(others=[self.metrics])
         self.playground: Playground | None = None
         self.background: list[Service] = []
         self.lock: InstanceLock | None = None
@@ -113,6 +117,7 @@ class Lanner:
         send = check_in_by(self.bot, self.store)
         days = settings.lanner_retention_days
         self.background += [Schedule(self.store, self.clock, send, days), self.care.follow_ups]
+        await self._open_dashboard()
         for service in self.background:
             service.start()
         menus = table.set_menus(self.bot, self.services.admins)
@@ -144,6 +149,7 @@ class Lanner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.model.stop()
+        await self.dashboard.stop()
         await self.application.shutdown()
         if self.playground:
             await self.playground.stop()
@@ -170,6 +176,21 @@ class Lanner:
             server = self.playground.url
         self.application = build(token.get_secret_value() if token else DEMO_TOKEN, server)
         await reach(self.application)
+
+    async def _open_dashboard(self) -> None:
+        """A taken port costs the operator a page, never anyone a reply."""
+        sources = Sources(
+            self.model.status, self.intake.age_s, self.store.quarantined_count,
+            lambda: len(self.inbox.workers()),
+        )  # fmt: skip
+        self.dashboard = DashboardServer(self.settings.lanner_dashboard_port, self.metrics, sources)
+        try:
+            await self.dashboard.start()
+        except OSError as error:
+            log.warning(
+                "The dashboard's port cannot be opened (%s): set LANNER_DASHBOARD_PORT.",
+                error.strerror,
+            )
 
     def _intake(self) -> Polling | Webhook:
         settings, secret = self.settings, self.settings.lanner_webhook_secret

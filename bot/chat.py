@@ -143,6 +143,7 @@ class ChatService:
         await self.store.record_decision(
             asked.person, found.level, found.score, found.rules, found.version
         )
+        self._observer.decided(found.level)
         await self.store.set_risk(said.talk.id, found.level)
         for told in self.hooks.after_gate:
             await told(asked, said.talk, found)

@@ -94,6 +94,13 @@ class Settings(BaseSettings):
     lanner_webhook_port: int = Field(
         default=8182, ge=1, le=65535, description="The port on which updates are awaited."
     )
+    lanner_dashboard_port: int = Field(
+        default=8182,
+        ge=0,
+        le=65535,
+        description="The port of the operator's dashboard, health and metrics on this machine; "
+        "0 takes any free port.",
+    )
     lanner_queue_capacity: int = Field(
         default=64, ge=1, description="Requests that may wait for a reply."
     )
@@ -132,8 +139,28 @@ class Settings(BaseSettings):
     lanner_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
+    lanner_log_format: Literal["auto", "json", "words"] = Field(
+        default="auto", description="json or words; auto is words on a terminal, json elsewhere."
+    )
+    lanner_admission: Literal["open", "invite", "list"] = Field(
+        default="open",
+        description="Who may talk: everyone (open), who has an invite code (invite), or only "
+        "LANNER_ALLOWED (list). Words of danger are answered in any case.",
+    )
+    lanner_allowed: Annotated[list[int], NoDecode] = Field(
+        default=[], description="Telegram ids that may always talk, with commas between."
+    )
+    lanner_person_rate: int = Field(
+        default=20, ge=1, description="Messages that one person may send in a minute."
+    )
+    lanner_total_rate: int = Field(
+        default=600, ge=1, description="Messages that all people together may send in a minute."
+    )
+    lanner_backup_dir: Path | None = Field(
+        default=None, description="Where `make backup` writes. By default LANNER_DATA_DIR/backups."
+    )
 
-    @field_validator("lanner_admins", "lanner_follow_up_minutes", mode="before")
+    @field_validator("lanner_admins", "lanner_allowed", "lanner_follow_up_minutes", mode="before")
     @classmethod
     def _numbers(cls, value: Any) -> Any:
         """Numbers with commas between, in brackets or not."""
@@ -195,6 +222,11 @@ class Settings(BaseSettings):
         """Where the master key is kept."""
         text = self.lanner_master_key.get_secret_value() if self.lanner_master_key else None
         return MasterSource(self.lanner_master_key_file or self.lanner_data_dir / FILE, text)
+
+    @property
+    def backup_dir(self) -> Path:
+        """Where backups are written."""
+        return self.lanner_backup_dir or self.lanner_data_dir / "backups"
 
     @property
     def sampling(self) -> Sampling:

@@ -9,24 +9,30 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, upd
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.sealing.sealed import NOTHING
+from bot.store.claims import has_open
 from bot.store.inbox import open_body
 from bot.store.keyring import HOUSE, Key
 from bot.store.opening import opened, titled
 from bot.store.part import Part, plain
 from bot.store.tables import (
     AdminAction,
+    Admitted,
+    Ban,
     CheckIn,
     Consent,
     Conversation,
     Disclosure,
     FollowUp,
     HandOver,
+    InboxChat,
     InboxUpdate,
+    Invite,
     Message,
     OutboxPart,
     Person,
     PersonKey,
     SafetyDecision,
+    UsedButton,
 )
 
 # Telegram repeats an update for at most a day.
@@ -76,6 +82,7 @@ class Erasure(Part):
                     session, OutboxPart, OutboxPart.conversation_id.in_(_talks(person_id)), key
                 ),
                 "updates_not_finished": await _rows(session, InboxUpdate, _updates(person_id), key),
+                "admitted": await _rows(session, Admitted, Admitted.person_id == person_id),
                 "admin_actions": await _rows(session, AdminAction, _actions(person_id)),
             }
 
@@ -98,6 +105,8 @@ class Erasure(Part):
                 await session.execute(
                     update(AdminAction).where(column == person_id).values({column: None})
                 )
+            await session.execute(delete(InboxChat).where(InboxChat.chat_id == person_id))
+            await session.execute(delete(Admitted).where(Admitted.person_id == person_id))
             await session.execute(delete(Person).where(Person.id == person_id))
             await self._keys.destroy(session, person_id)
         return await self.compact()
@@ -137,6 +146,10 @@ class Erasure(Part):
             (OutboxPart, OutboxPart.created < now - OUTBOX),
             (CheckIn, CheckIn.created < now - CHECK_INS),
             (FollowUp, FollowUp.created < now - FOLLOW_UPS),
+            (InboxChat, InboxChat.claimed_by.is_(None) & ~has_open()),
+            (UsedButton, UsedButton.expires < now),
+            (Invite, Invite.expires < now),
+            (Ban, Ban.until < now),
         ]
         async with self._sessions.write() as session:
             for table, condition in served:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from bot.sealing.sealed import NOTHING, Unreadable
 from bot.store.keyring import Key
 from bot.store.part import Part
-from bot.store.tables import InboxUpdate
+from bot.store.tables import InboxChat, InboxUpdate
 from bot.store.upsert import new_rows
 
 # SQLite takes no more than 32,766 values in one statement.
@@ -35,6 +35,10 @@ class Inbox(Part):
                 keys = await self._keys.make(session, {row.owner for row, _ in rows})
                 sealed = [_values(row, keys[row.owner], body) for row, body in rows]
                 fresh.update(await session.scalars(made, sealed))
+                # In order: two processes that insert the same chats must not wait for each other.
+                chats = sorted({row.chat_id or 0 for row, _ in rows})
+                known = new_rows(session, InboxChat)
+                await session.execute(known, [{"chat_id": chat} for chat in chats])
         once = {each["update_id"]: each for each in updates}
         return [each for number, each in once.items() if number in fresh]
 

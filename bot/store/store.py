@@ -6,6 +6,7 @@
     Messages        history, add_message, mark_sent, cut_from
     Inbox           receive, open_updates, begin_update, park_update, finish_update,
                     quarantine_update, quarantined, quarantined_count
+    Claims          claim_updates, free_the_dead, backlog
     Outbox          open_turn, place, generated, sent, turn_parts, is_placeholder, unsent
     Records         record_decision, record_action, actions
     CheckIns        people_to_check_in, claim_check_in, end_check_in
@@ -26,13 +27,13 @@ from typing import Self
 from bot.clock import Clock
 from bot.sealing.master import MasterSource
 from bot.store.check_ins import CheckIns
+from bot.store.claims import Claims
 from bot.store.conversations import Conversations
 from bot.store.database import open_database
 from bot.store.disclosures import Disclosures
 from bot.store.erasure import Erasure
 from bot.store.follow_ups import FollowUps
 from bot.store.hand_overs import HandOvers
-from bot.store.inbox import Inbox
 from bot.store.messages import Messages
 from bot.store.outbox import Outbox
 from bot.store.people import People
@@ -42,8 +43,8 @@ from bot.store.talks import Talks
 
 
 class Store(
-    People, Conversations, Talks, Messages, Inbox, Outbox, Records, CheckIns, FollowUps, HandOvers,
-    Disclosures, Erasure,
+    People, Conversations, Talks, Messages, Claims, Outbox, Records, CheckIns, FollowUps,
+    HandOvers, Disclosures, Erasure,
 ):  # fmt: skip
     """Everything that is kept. No session is open when a method has returned."""
 

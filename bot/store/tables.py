@@ -187,6 +187,76 @@ class InboxUpdate(Bodied, Base):
         return Place("inbox", "body", self.update_id)
 
 
+class InboxChat(Base):
+    """A chat that updates came from, and which process takes them; none is nobody's.
+
+    One chat's updates are taken by one process, so that their order holds.
+    Updates without a chat stand under 0.
+    """
+
+    __tablename__ = "inbox_chats"
+    chat_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    claimed_by: Mapped[int | None] = mapped_column(index=True)
+
+
+class Ban(Base):
+    """Somebody who is not answered. `tag` is a keyed hash of their id: it outlives erasure."""
+
+    __tablename__ = "bans"
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    until: Mapped[datetime | None]
+    created: Mapped[datetime]
+
+
+class Invite(Base):
+    """A code that lets people in; kept as a keyed hash."""
+
+    __tablename__ = "invites"
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    uses_left: Mapped[int]
+    expires: Mapped[datetime]
+    created: Mapped[datetime]
+
+
+class Admitted(Base):
+    """Somebody who came in with an invite."""
+
+    __tablename__ = "admitted"
+    person_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    created: Mapped[datetime]
+
+
+class UsedButton(Base):
+    """A button that may be pressed once and was; kept until it would have expired."""
+
+    __tablename__ = "used_buttons"
+    nonce: Mapped[str] = mapped_column(primary_key=True)
+    expires: Mapped[datetime]
+
+
+class Switch(Base):
+    """What an operator turned on or off while Lanner runs, such as maintenance."""
+
+    __tablename__ = "switches"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+    changed: Mapped[datetime]
+
+
+class Broadcast(Base):
+    """An operator's message to all who agreed; `reached` is the last person's id, to go on from."""
+
+    __tablename__ = "broadcasts"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    state: Mapped[str]
+    reached: Mapped[int] = mapped_column(BigInteger, default=0)
+    sent: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    created: Mapped[datetime]
+
+
 class OutboxPart(Worded, Base):
     """One message on its way to a chat: new, placeholder, generated, sent.
 

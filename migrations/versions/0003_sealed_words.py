@@ -64,7 +64,7 @@ OLD = {
 
 def batches(table: str) -> Iterator[list[Any]]:
     """The table's rows, in order of their key."""
-    key, last = KEYS[table], -(2**63)
+    key, last = KEYS[table], -1
     wanted = sa.text(f"{OLD[table]} WHERE m.{key} > :last ORDER BY m.{key} LIMIT {ROWS_AT_ONCE}")
     while rows := list(op.get_bind().execute(wanted, {"last": last})):
         yield rows

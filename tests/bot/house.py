@@ -59,6 +59,7 @@ class House:
             _env_file=None,  # type: ignore[call-arg]
             telegram_bot_token=SecretStr(TOKEN),
             lanner_api_url=self.telegram.url,
+            lanner_dashboard_port=0,
             **given,
         )
         self.lanner = Lanner(settings, self.model, self.clock, self.open_store, whole_gate())

@@ -210,6 +210,7 @@ async def test_forgetting_erases_and_export_shows_what_is_stored(house: House) -
     await house.agree()
     await house.say("my marker is xyzzy")
     await house.say("/export")
+    await house.settled()  # two files
     (_, data), *_ = house.world.files.values()
     assert b"xyzzy" in data
     await house.say("/forget_me")

@@ -58,6 +58,15 @@ ROWS: dict[str, list[str]] = {
         "INSERT INTO hand_overs VALUES (7, 1, NOW, NULL, NULL)",
         "INSERT INTO disclosures VALUES (7, NOW, NOW, 60.0)",
     ],
+    "0006": [
+        "INSERT INTO bans VALUES ('tag', NULL, NOW)",
+        "INSERT INTO invites VALUES ('tag', 3, NOW, NOW)",
+        "INSERT INTO admitted VALUES (7, NOW)",
+        "INSERT INTO used_buttons VALUES ('nonce', NOW)",
+        "INSERT INTO switches VALUES ('maintenance', 'off', NOW)",
+        "INSERT INTO broadcasts (text, state, reached, sent, failed, created) "
+        "VALUES ('news', 'open', 7, 1, 0, NOW)",
+    ],
 }
 
 

@@ -137,6 +137,7 @@ async def test_the_export_holds_every_row_about_the_person_and_nobody_elses(
         "conversations": 1,
         "safety_decisions": 1,
         "check_ins": 1,
+        "admitted": 0,
         "replies_under_way": 2,
         "updates_not_finished": 2,
         "admin_actions": 1,

@@ -143,8 +143,8 @@ async def test_an_old_copy_of_the_words_cannot_be_read_once_the_key_is_destroyed
     await change(
         store,
         "INSERT INTO messages (id, conversation_id, role, text, created) "
-        "VALUES (:id, :talk, 'user', :sealed, :created)",
-        id=old.id, talk=again, sealed=bytes(old.sealed), created="2026-03-01 00:00:00",
+        "VALUES (:id, :talk, 'user', :sealed, CURRENT_TIMESTAMP)",
+        id=old.id, talk=again, sealed=bytes(old.sealed),
     )  # fmt: skip
     assert await store.history(again) == []
 
@@ -193,7 +193,8 @@ async def test_a_missing_or_wrong_key_opens_nothing_and_makes_no_new_one(
 
 
 def settings(folder: Path, **more: object) -> Settings:
-    return Settings(lanner_data_dir=folder, **more)  # type: ignore[arg-type]
+    url = url_in(folder)
+    return Settings(lanner_data_dir=folder, lanner_database_url=url, **more)  # type: ignore[arg-type]
 
 
 async def test_rotation_keeps_every_word_and_the_old_key_opens_nothing_any_more(
