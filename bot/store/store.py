@@ -10,6 +10,8 @@
     Outbox          open_turn, place, generated, sent, turn_parts, is_placeholder, unsent
     Records         record_decision, record_action, actions
     CheckIns        people_to_check_in, claim_check_in, end_check_in
+    Admission       ban, unban, banned, invite, redeem, admitted, switch, switched, use_button
+    Broadcasts      begin_broadcast, open_broadcast, next_recipients, reached, end_broadcast
     Erasure         export, forget, retain, housekeeping, compact
 
 Knows tables and times; knows nothing of Telegram's objects, the model or what
@@ -23,6 +25,8 @@ from typing import Self
 
 from bot.clock import Clock
 from bot.sealing.master import MasterSource
+from bot.store.admission import Admission
+from bot.store.broadcasts import Broadcasts
 from bot.store.check_ins import CheckIns
 from bot.store.claims import Claims
 from bot.store.conversations import Conversations
@@ -36,7 +40,19 @@ from bot.store.sessions import Sessions
 from bot.store.talks import Talks
 
 
-class Store(People, Conversations, Talks, Messages, Claims, Outbox, Records, CheckIns, Erasure):
+class Store(
+    People,
+    Conversations,
+    Talks,
+    Messages,
+    Claims,
+    Outbox,
+    Records,
+    CheckIns,
+    Admission,
+    Broadcasts,
+    Erasure,
+):
     """Everything that is kept. No session is open when a method has returned."""
 
     @classmethod
