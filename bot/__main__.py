@@ -66,7 +66,7 @@ def entry(settings: Settings, model: Model) -> int:
 
 def _greeting(lanner: Lanner) -> str:
     if lanner.playground is None:
-        return "Lanner talks on Telegram."
+        return f"Lanner talks on Telegram. For its operator: {lanner.dashboard.url}"
     return (
         "There is no TELEGRAM_BOT_TOKEN, so this is a demo in your browser.\n"
         f"Chat with Lanner at {lanner.playground.url}"

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from telegram import Bot
 
 from bot import raw, texts
+from bot.care import Care
 from bot.chat import ChatService
 from bot.check_ins import check_in_by
 from bot.clock import Clock, system_clock
@@ -24,6 +25,9 @@ from bot.handlers import table
 from bot.handlers.context import Services
 from bot.inbox import Inbox
 from bot.lock import InstanceLock
+from bot.observe.metrics import Metrics
+from bot.observe.server import DashboardServer
+from bot.observe.snapshot import Sources
 from bot.observing import Counts
 from bot.operator_status import OperatorStatus, banner
 from bot.people import PeopleService
@@ -31,7 +35,7 @@ from bot.playground.server import Playground
 from bot.playground.state import person_id
 from bot.polling import Polling
 from bot.privacy import Privacy
-from bot.safety.gate import RuleGate
+from bot.safety.gate import SafetyGate
 from bot.schedule import Schedule
 from bot.sealing.master import MasterSource
 from bot.settings import Settings
@@ -41,7 +45,6 @@ from bot.webhook import Webhook
 from model.types import Model, ModelError
 
 DEMO_TOKEN = "1:playground"  # noqa: S105 - opens nothing but the page on this machine
-LANGUAGES = frozenset({"en"})
 # How long open turns may take to say that the device has died.
 LAST_WORDS_S = 10.0
 log = logging.getLogger(__name__)
@@ -73,10 +76,12 @@ class Lanner:
         model: Model,
         clock: Clock = system_clock,
         open_store: OpenStore = Store.open,
+        gate: SafetyGate | None = None,
     ) -> None:
         self.settings, self.model, self.clock = settings, model, clock
         self._open_store = open_store
-        self.gate, self.counts = RuleGate(), Counts()
+        self.gate, self.metrics = gate or SafetyGate.open(), Metrics()
+        self.counts = Counts(others=[self.metrics])
         self.playground: Playground | None = None
         self.background: list[Service] = []
         self.lock: InstanceLock | None = None
@@ -96,6 +101,10 @@ class Lanner:
             self.store, self.gate, self.model, settings.sampling, settings.lanner_deadline_s,
             self.counts, self.emergency,
         )  # fmt: skip
+        self.care = Care.build(
+            self.bot, self.store, self.clock, self.gate, self._admins(),
+            settings.lanner_follow_up_minutes,
+        )  # fmt: skip
         self.inbox = Inbox(
             self.store, Handling(self.application), self._overtakes, self._given_up,
             self._store_failed, self.counts,
@@ -104,9 +113,11 @@ class Lanner:
         self.services = self._services()
         self.application.bot_data["services"] = self.services
         table.register(self.application)
+        self.care.hook(self.chat.hooks, self.store)
         send = check_in_by(self.bot, self.store)
         days = settings.lanner_retention_days
-        self.background.append(Schedule(self.store, self.clock, send, days))
+        self.background += [Schedule(self.store, self.clock, send, days), self.care.follow_ups]
+        await self._open_dashboard()
         for service in self.background:
             service.start()
         menus = table.set_menus(self.bot, self.services.admins)
@@ -138,6 +149,7 @@ class Lanner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.model.stop()
+        await self.dashboard.stop()
         await self.application.shutdown()
         if self.playground:
             await self.playground.stop()
@@ -165,6 +177,21 @@ class Lanner:
         self.application = build(token.get_secret_value() if token else DEMO_TOKEN, server)
         await reach(self.application)
 
+    async def _open_dashboard(self) -> None:
+        """A taken port costs the operator a page, never anyone a reply."""
+        sources = Sources(
+            self.model.status, self.intake.age_s, self.store.quarantined_count,
+            lambda: len(self.inbox.workers()),
+        )  # fmt: skip
+        self.dashboard = DashboardServer(self.settings.lanner_dashboard_port, self.metrics, sources)
+        try:
+            await self.dashboard.start()
+        except OSError as error:
+            log.warning(
+                "The dashboard's port cannot be opened (%s): set LANNER_DASHBOARD_PORT.",
+                error.strerror,
+            )
+
     def _intake(self) -> Polling | Webhook:
         settings, secret = self.settings, self.settings.lanner_webhook_secret
         if settings.lanner_webhook_url is None:
@@ -177,10 +204,10 @@ class Lanner:
 
     def _services(self) -> Services:
         days = self.settings.lanner_retention_days
-        status = OperatorStatus(self.model, self.store, self.counts, self.intake.age_s)
+        status = OperatorStatus(self.model, self.store, self.counts, self.intake.age_s, self.gate)
         return Services(
-            self.store, self.chat, PeopleService(self.store, self.clock, days, LANGUAGES),
-            Privacy(self.store, self.clock), self.model, self._admins(), status.words,
+            self.store, self.chat, PeopleService(self.store, self.clock, days, self.gate.languages),
+            Privacy(self.store, self.clock), self.care, self.model, self._admins(), status.words,
         )  # fmt: skip
 
     def _admins(self) -> frozenset[int]:

@@ -40,6 +40,9 @@ Notice = Callable[[Asked], Awaitable[str | None]]
 AfterGate = Callable[[Asked, Conversation, Assessment], Awaitable[None]]
 """Told of what the gate found, before anyone is answered."""
 
+Taker = Callable[..., Awaitable[bool]]
+"""Asked as `taker(asked, danger=...)`: True when somebody else answers these words."""
+
 
 @dataclass
 class Hooks:
@@ -48,6 +51,7 @@ class Hooks:
     checks: list[Check] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     after_gate: list[AfterGate] = field(default_factory=list)
+    takers: list[Taker] = field(default_factory=list)
 
     async def refusal(self, asked: Asked) -> str | None:
         """The first check's sentence that refuses."""
@@ -60,3 +64,7 @@ class Hooks:
         """All notices that are due."""
         found = [asked.notice, *[await notice(asked) for notice in self.notices]]
         return [each for each in found if each]
+
+    async def taken(self, asked: Asked, *, danger: bool) -> bool:
+        """Whether an operator answers these words instead of the program."""
+        return any([await taker(asked, danger=danger) for taker in self.takers])

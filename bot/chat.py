@@ -54,7 +54,7 @@ class ChatService:
     def stop(self, chat: int, person: int | None = None) -> bool:
         """Stop the reply that is being written, at the next token; in a group, the person's."""
         running = self._running.get((chat, chat if person is None else person))
-        return running is not None and self.model.cancel(running[0])
+        return running is not None and self.writer.stop(running[0])
 
     def park(self) -> None:
         """Free the device at once, for the next start to answer anew: the process ends."""
@@ -143,6 +143,7 @@ class ChatService:
         await self.store.record_decision(
             asked.person, found.level, found.score, found.rules, found.version
         )
+        self._observer.decided(found.level)
         await self.store.set_risk(said.talk.id, found.level)
         for told in self.hooks.after_gate:
             await told(asked, said.talk, found)

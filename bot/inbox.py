@@ -74,6 +74,7 @@ class Inbox:
     async def take(self, updates: list[raw.Raw]) -> None:
         """Put updates on disk, then in line; raises what the store raises."""
         for update in await self._store.receive(updates):
+            self._observer.received()
             self.dispatch(update)
 
     def dispatch(self, update: raw.Raw) -> None:

@@ -36,6 +36,12 @@ class TurnObserver(Protocol):
     def happened(self, event: Event) -> None:
         """Something that an operator may want to look at."""
 
+    def decided(self, level: int) -> None:
+        """The safety gate gave a message this level, 0 to 3."""
+
+    def received(self) -> None:
+        """An update was put on disk."""
+
 
 @dataclass
 class Counts:
@@ -56,3 +62,13 @@ class Counts:
         self.events[event] += 1
         for other in self.others:
             other.happened(event)
+
+    def decided(self, level: int) -> None:
+        """See TurnObserver."""
+        for other in self.others:
+            other.decided(level)
+
+    def received(self) -> None:
+        """See TurnObserver."""
+        for other in self.others:
+            other.received()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.observing import Counts
+from bot.safety.gate import SafetyGate
 from bot.store.store import Store
 from model.types import Model
 
@@ -22,10 +23,12 @@ class OperatorStatus:
     store: Store
     counts: Counts
     poll_age_s: Callable[[], float | None]
+    gate: SafetyGate | None = None
 
     async def words(self) -> str:
         """Everything, a line each."""
-        return "\n".join([*self._model(), *await self._service()])
+        safety = [f"Safety: {self.gate.health().sentence}"] if self.gate else []
+        return "\n".join([*self._model(), *safety, *await self._service()])
 
     def _model(self) -> list[str]:
         now = self.model.status()

@@ -94,6 +94,13 @@ class Settings(BaseSettings):
     lanner_webhook_port: int = Field(
         default=8182, ge=1, le=65535, description="The port on which updates are awaited."
     )
+    lanner_dashboard_port: int = Field(
+        default=8182,
+        ge=0,
+        le=65535,
+        description="The port of the operator's dashboard, health and metrics on this machine; "
+        "0 takes any free port.",
+    )
     lanner_queue_capacity: int = Field(
         default=64, ge=1, description="Requests that may wait for a reply."
     )
@@ -124,6 +131,11 @@ class Settings(BaseSettings):
         le=36500,
         description="Messages older than this are deleted, unless a person chose less.",
     )
+    lanner_follow_up_minutes: Annotated[list[int], NoDecode] = Field(
+        default=[15, 180, 1440],
+        description="Minutes after which a person in danger is asked how they are: the first for "
+        "imminent danger, from the second on for all.",
+    )
     lanner_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
@@ -144,22 +156,22 @@ class Settings(BaseSettings):
     lanner_total_rate: int = Field(
         default=600, ge=1, description="Messages that all people together may send in a minute."
     )
-    lanner_operator_port: int | None = Field(
-        default=None,
-        ge=0,
-        le=65535,
-        description="Serve /healthz, /readyz, /metrics and the operator's page on this port of "
-        "this machine.",
-    )
     lanner_backup_dir: Path | None = Field(
         default=None, description="Where `make backup` writes. By default LANNER_DATA_DIR/backups."
     )
 
-    @field_validator("lanner_admins", "lanner_allowed", mode="before")
+    @field_validator("lanner_admins", "lanner_allowed", "lanner_follow_up_minutes", mode="before")
     @classmethod
-    def _ids(cls, value: Any) -> Any:
-        """Ids with commas between, in brackets or not."""
+    def _numbers(cls, value: Any) -> Any:
+        """Numbers with commas between, in brackets or not."""
         return value.strip(" []").replace(",", " ").split() if isinstance(value, str) else value
+
+    @field_validator("lanner_follow_up_minutes")
+    @classmethod
+    def _growing(cls, value: list[int]) -> list[int]:
+        if not value or min(value) < 1 or sorted(value) != value:
+            raise ValueError("it must be minutes in growing order, with commas between")
+        return value
 
     @field_validator("lanner_log_level", mode="before")
     @classmethod

@@ -25,7 +25,8 @@ HELP = (
     "Edit a message, and I answer it anew.\n\n"
     "/status shows this conversation\n/settings language, country, time zone, check-ins, how long "
     "messages are kept\n"
-    "/privacy what is stored\n/export everything I store about you\n/forget_me erases it"
+    "/operator whether a human may step in\n/privacy what is stored\n"
+    "/export everything I store about you\n/forget_me erases it"
 )
 PRIVACY = (
     "Stored on my operator's machine: your Telegram id, language, settings, our messages, and "

@@ -59,6 +59,9 @@ class Outcome:
         }
 
 
+LEAVE_S = 0.3  # for a model to end a stopped writing by itself; a hung one never does
+
+
 class Writer:
     """Asks the model. When its device is declared `dead`, every writing ends honestly."""
 
@@ -66,28 +69,45 @@ class Writer:
         self._model = model
         self._dead = asyncio.Event()
         self._sentence = ""
+        self._left: dict[str, asyncio.Event] = {}
 
     def device_died(self, sentence: str) -> None:
         """Nothing will come from the model any more: say so wherever one waits for it."""
         self._sentence = sentence
         self._dead.set()
 
+    def stop(self, request_id: str) -> bool:
+        """End a writing, whether the model listens or hangs; False when there is none."""
+        left = self._left.get(request_id)
+        if left is None:
+            return False
+        self._model.cancel(request_id)
+        left.set()
+        return True
+
     async def write(
         self, request: Request, guard: OutputGuard, show: Callable[[str], None]
     ) -> Outcome:
         """The outcome, whatever happens to the model."""
+        self._left[request.id] = asyncio.Event()
         follow = asyncio.create_task(self._follow(request, guard, show))
         dead = asyncio.create_task(self._dead.wait())
+        left = asyncio.create_task(self._leave(request.id))
         try:
-            await asyncio.wait({follow, dead}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({follow, dead, left}, return_when=asyncio.FIRST_COMPLETED)
             if follow.done():
                 return follow.result()
-            return Outcome(self._sentence, "failed")
+            return Outcome(self._sentence if self._dead.is_set() else texts.STOPPED, "failed")
         finally:
-            for task in (follow, dead):
+            for task in (follow, dead, left):
                 task.cancel()
             self._model.cancel(request.id)
-            await asyncio.gather(follow, dead, return_exceptions=True)
+            self._left.pop(request.id, None)
+            await asyncio.gather(follow, dead, left, return_exceptions=True)
+
+    async def _leave(self, request_id: str) -> None:
+        await self._left[request_id].wait()
+        await asyncio.sleep(LEAVE_S)
 
     async def _follow(
         self, request: Request, guard: OutputGuard, show: Callable[[str], None]

@@ -81,19 +81,21 @@ def _decoder(
     """The fastest decoder that knows the model; the reference decoder knows them all."""
     import torch
 
+    from model.decoders.cpu.decoder import CpuDecoder, choose_threads
+    from model.decoders.cpu.shape import shape_of
     from model.decoders.reference import ReferenceDecoder
 
     cuda = torch.cuda.is_available()
     width = width or (GPU_SLOTS if cuda else CPU_SLOTS)
     model, tokenizer = _opened(source, nf4=cuda and not demo)
+    slots = _slots(model.config, width)
+    if not cuda and shape_of(model.config) is not None:
+        fast = CpuDecoder(model, tokenizer, name, base=base, demo=demo, width=width, slots=slots)
+        threads = choose_threads(fast)
+        fast.path += f", {threads} threads" if threads > 1 else ", 1 thread"
+        return fast
     decoder = ReferenceDecoder(
-        model,
-        tokenizer,
-        name,
-        base=base,
-        demo=demo,
-        width=width,
-        slots=_slots(model.config, width),
+        model, tokenizer, name, base=base, demo=demo, width=width, slots=slots
     )
     if cuda and not demo:
         decoder.quantised_modules = check_quantised(model)

@@ -16,6 +16,7 @@ from telegram.error import BadRequest, Forbidden
 from telegram.ext import ContextTypes
 
 from bot.asking import Asked
+from bot.care import Care
 from bot.chat import ChatService
 from bot.patience import patiently
 from bot.people import PeopleService
@@ -35,6 +36,7 @@ class Services:
     chat: ChatService
     people: PeopleService
     privacy: Privacy
+    care: Care
     model: Model
     admins: frozenset[int]
     describe: Callable[[], Awaitable[str]]

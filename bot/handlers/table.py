@@ -29,7 +29,7 @@ from telegram.ext import (
 )
 
 from bot import texts
-from bot.handlers import admin, conversations, data, settings, start, talk
+from bot.handlers import admin, care, conversations, data, settings, start, talk
 from bot.handlers.context import Context, Handler, answer, ids, services, toast
 
 
@@ -62,6 +62,8 @@ COMMANDS = (
     Command("privacy", data.privacy, "what is stored"),
     Command("export", data.export, "everything I store about you"),
     Command("forget_me", data.forget_me, "erase everything"),
+    Command("operator", care.operator, "whether a human may step in", consent=True),
+    Command("handoff", care.handoff, "take over a chat and give it back", admin=True),
     Command("reload", admin.reload, "load an adapter or model", admin=True),
     Command("adapters", admin.adapters, "adapters on disk", admin=True),
 )
@@ -69,6 +71,7 @@ BUTTONS: dict[str, Handler] = {
     "consent": start.consent,
     "forget": data.forget,
     "stop": start.stop,
+    "safe": care.safe,
     "do:retry": talk.retry,
     "do:continue": talk.go_on,
     "do:privacy": data.privacy,
@@ -76,6 +79,7 @@ BUTTONS: dict[str, Handler] = {
     "do:forget_me": data.forget_me,
 }
 CONSENT_BUTTONS: dict[str, Handler] = {
+    "operator": care.operator_chosen,
     "set": settings.menu,
     "talk": conversations.chosen,
     "do:new": start.new,

@@ -71,7 +71,10 @@ def meant_for(said: Message, context: Context) -> bool:
 
 async def _talk(update: Update, context: Context, words: str, notice: str | None = None) -> None:
     here, wish = services(context), asked(update, _unaddressed(words, context), notice)
-    if here.chat.gate.assess(wish.text).model_may_answer:
+    danger = not here.chat.gate.assess(wish.text).model_may_answer
+    if update.edited_message is None and await here.chat.hooks.taken(wish, danger=danger):
+        return
+    if not danger:
         if not await _consented(here, update):
             await answer(update, _first_consent(wish.group, context))
             return

@@ -21,6 +21,9 @@ from bot.store.tables import (
     CheckIn,
     Consent,
     Conversation,
+    Disclosure,
+    FollowUp,
+    HandOver,
     InboxChat,
     InboxUpdate,
     Invite,
@@ -37,6 +40,8 @@ DONE_UPDATES = timedelta(days=2)
 QUARANTINED_UPDATES = timedelta(days=14)
 OUTBOX = timedelta(days=2)
 CHECK_INS = timedelta(days=60)
+FOLLOW_UPS = timedelta(days=60)
+_CARE = (FollowUp, HandOver, Disclosure)
 
 
 class Erasure(Part):
@@ -68,6 +73,11 @@ class Erasure(Part):
                     session, SafetyDecision, SafetyDecision.person_id == person_id
                 ),
                 "check_ins": await _rows(session, CheckIn, CheckIn.person_id == person_id),
+                "follow_ups": await _rows(session, FollowUp, FollowUp.person_id == person_id),
+                "hand_over": await _rows(session, HandOver, HandOver.person_id == person_id),
+                "told_what_i_am": await _rows(
+                    session, Disclosure, Disclosure.person_id == person_id
+                ),
                 "replies_under_way": await _rows(
                     session, OutboxPart, OutboxPart.conversation_id.in_(_talks(person_id)), key
                 ),
@@ -86,7 +96,7 @@ class Erasure(Part):
             talks = _talks(person_id)
             for table in (Message, OutboxPart):
                 await session.execute(delete(table).where(table.conversation_id.in_(talks)))
-            for owned in (Conversation, Consent, SafetyDecision, CheckIn):
+            for owned in (Conversation, Consent, SafetyDecision, CheckIn, *_CARE):
                 await session.execute(delete(owned).where(owned.person_id == person_id))
             blank: dict[str, Any] = {"chat_id": None, "person_id": None}
             blank |= {"state": "done", "sealed": NOTHING}
@@ -137,6 +147,7 @@ class Erasure(Part):
             (InboxUpdate, _older("quarantined", now - QUARANTINED_UPDATES)),
             (OutboxPart, OutboxPart.created < now - OUTBOX),
             (CheckIn, CheckIn.created < now - CHECK_INS),
+            (FollowUp, FollowUp.created < now - FOLLOW_UPS),
             (InboxChat, InboxChat.claimed_by.is_(None) & ~has_open()),
             (UsedButton, UsedButton.expires < now),
             (Invite, Invite.expires < now),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from bot.store.part import Part
 from bot.store.tables import Consent, Person
@@ -48,3 +48,8 @@ class People(Part):
         )
         async with self._sessions.read() as session:
             return (await session.scalar(wanted.limit(1))) is not None
+
+    async def withdraw_consent(self, person_id: int) -> None:
+        """Forget what the person agreed to; they are asked again before the next turn."""
+        async with self._sessions.write() as session:
+            await session.execute(delete(Consent).where(Consent.person_id == person_id))

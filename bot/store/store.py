@@ -12,6 +12,9 @@
     CheckIns        people_to_check_in, claim_check_in, end_check_in
     Admission       ban, unban, banned, invite, redeem, admitted, switch, switched, use_button
     Broadcasts      begin_broadcast, open_broadcast, next_recipients, reached, end_broadcast
+    FollowUps       owe_follow_up, claim_follow_ups, end_follow_up, quiet_follow_ups
+    HandOvers       hand_over, allow_hand_over, take_over, give_back, operator_of, person_of
+    Disclosures     disclosure, note_talk
     Erasure         export, forget, retain, housekeeping, compact
 
 Knows tables and times; knows nothing of Telegram's objects, the model or what
@@ -31,7 +34,10 @@ from bot.store.check_ins import CheckIns
 from bot.store.claims import Claims
 from bot.store.conversations import Conversations
 from bot.store.database import open_database
+from bot.store.disclosures import Disclosures
 from bot.store.erasure import Erasure
+from bot.store.follow_ups import FollowUps
+from bot.store.hand_overs import HandOvers
 from bot.store.messages import Messages
 from bot.store.outbox import Outbox
 from bot.store.people import People
@@ -41,18 +47,9 @@ from bot.store.talks import Talks
 
 
 class Store(
-    People,
-    Conversations,
-    Talks,
-    Messages,
-    Claims,
-    Outbox,
-    Records,
-    CheckIns,
-    Admission,
-    Broadcasts,
-    Erasure,
-):
+    People, Conversations, Talks, Messages, Claims, Outbox, Records, CheckIns, FollowUps,
+    HandOvers, Disclosures, Admission, Broadcasts, Erasure,
+):  # fmt: skip
     """Everything that is kept. No session is open when a method has returned."""
 
     @classmethod

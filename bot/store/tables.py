@@ -15,6 +15,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.sealing.sealed import Place, Sealed
 from bot.store.base import Base as Base
+from bot.store.care_tables import Disclosure as Disclosure
+from bot.store.care_tables import FollowUp as FollowUp
+from bot.store.care_tables import HandOver as HandOver
 
 NO_BODY: dict[str, Any] = {}
 

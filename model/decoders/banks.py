@@ -61,17 +61,21 @@ class Banks:
                 self._drop(version)
 
     def use(self, version: int) -> Any:
-        """The model, its LoRA layers pointed at one version."""
-        if version == self._active or not hasattr(self.model, "peft_config"):
+        """The plain model, its LoRA layers pointed at one version.
+
+        PEFT's own forward asks for the adapter that was active last, which may have gone.
+        """
+        if not hasattr(self.model, "peft_config"):
             return self.model
         tuner = self.model.base_model
-        if f"v{version}" in self.model.peft_config:
-            tuner.enable_adapter_layers()
-            tuner.set_adapter(f"v{version}")
-        else:
-            tuner.disable_adapter_layers()
-        self._active = version
-        return self.model
+        if version != self._active:
+            if f"v{version}" in self.model.peft_config:
+                tuner.enable_adapter_layers()
+                self.model.set_adapter(f"v{version}")
+            else:
+                tuner.disable_adapter_layers()
+            self._active = version
+        return tuner.model
 
     def _add(self, version: int, path: Path) -> None:
         from peft import PeftModel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bot.playground.chats import Chat
 from bot.playground.faults import Faults
 from bot.playground.server import Playground
 from bot.playground.state import World, person_id
+from bot.safety.gate import SafetyGate
 from bot.settings import Settings
 from bot.store.store import Store
 from tests.bot.fakes import ScriptedModel
@@ -31,6 +33,12 @@ class Now:
 
     def __call__(self) -> datetime:
         return self.now or datetime.now(UTC)
+
+
+@cache
+def whole_gate() -> SafetyGate:
+    """The gate as the bot opens it, loaded once for all tests."""
+    return SafetyGate.open()
 
 
 class House:
@@ -51,9 +59,10 @@ class House:
             _env_file=None,  # type: ignore[call-arg]
             telegram_bot_token=SecretStr(TOKEN),
             lanner_api_url=self.telegram.url,
+            lanner_dashboard_port=0,
             **given,
         )
-        self.lanner = Lanner(settings, self.model, self.clock, self.open_store)
+        self.lanner = Lanner(settings, self.model, self.clock, self.open_store, whole_gate())
         await self.lanner.start()
         self._run = asyncio.create_task(self.lanner.run())
 

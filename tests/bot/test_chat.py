@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.playground.state import person_id
-from bot.safety.gate import RuleGate
+from bot.safety.gate import SafetyGate
 from tests.bot.house import House
 
 
@@ -71,7 +71,7 @@ def test_no_unicode_dress_hides_the_wish_to_die_tonight(
     assert not GATE.assess(text).model_may_answer
 
 
-GATE = RuleGate()
+GATE = SafetyGate()
 
 
 @pytest.mark.parametrize(
@@ -210,6 +210,7 @@ async def test_forgetting_erases_and_export_shows_what_is_stored(house: House) -
     await house.agree()
     await house.say("my marker is xyzzy")
     await house.say("/export")
+    await house.settled()  # two files
     (_, data), *_ = house.world.files.values()
     assert b"xyzzy" in data
     await house.say("/forget_me")

@@ -81,6 +81,21 @@ def incoming(page: Page) -> list[str]:
     return found
 
 
+def until(page: Page, expression: str) -> None:
+    """Asks again and again: the page's policy lets nothing evaluate text inside it."""
+
+    def met() -> bool:
+        page.wait_for_timeout(60)
+        return bool(page.evaluate(expression))
+
+    wait(met, expression)
+
+
+def bubbles(page: Page, more_than: int = 0) -> None:
+    """Wait for messages of the bot."""
+    until(page, f"document.querySelectorAll('.row[data-id]:not(.mine)').length > {more_than}")
+
+
 def answered(page: Page, before: int) -> str:
     """The newest message of the bot once there are more than `before` and none is growing."""
 
@@ -88,7 +103,8 @@ def answered(page: Page, before: int) -> str:
         page.wait_for_timeout(100)
         words = incoming(page)
         busy = page.locator("#stop:not([hidden]), .draft, .dots").count()
-        return words[-1] if len(words) > before and not busy else ""
+        # Dots alone hold the place of what is to come.
+        return words[-1].strip(" ….") if len(words) > before and not busy else ""
 
     return wait(last)
 
@@ -97,11 +113,11 @@ def test_a_newcomer_starts_agrees_and_gets_an_answer(opened: Open) -> None:
     page = opened("newcomer")
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("button", name=re.compile("agree")).click()
-    page.wait_for_function("document.querySelectorAll('.row:not(.mine)').length > 1")
+    bubbles(page, 1)
     before = len(incoming(page))
     send(page, "I had a long day.")
     assert answered(page, before)
-    assert "Falcon" in page.locator("#banner").inner_text()
+    page.locator("#banner").get_by_text("Falcon-7B").wait_for()
 
 
 def test_words_stream_in_and_stop_ends_them(opened: Open, you: Someone) -> None:
@@ -124,8 +140,8 @@ def test_words_stream_in_and_stop_ends_them(opened: Open, you: Someone) -> None:
     assert seen[-1].startswith(seen[0])
     stop.click()
     final = answered(page, before)
-    # Unstopped, this reply goes on for 160 tokens.
-    assert len(final) < 500
+    # Unstopped, this reply goes on for 120 tokens.
+    assert len(final) < 400
     assert final.startswith(seen[0])
     assert you.replies()[-1]["text"]
 
@@ -141,15 +157,14 @@ def test_a_photo_is_shown_and_answered(opened: Open, you: Someone) -> None:
     page.get_by_role("button", name="Send").click()
     picture = page.get_by_alt_text("my desk")
     picture.wait_for()
-    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
-    wait(lambda: len(you.replies()) > before)
-    assert len(you.replies()[-1]["text"]) > 10
+    until(page, "[...document.images].every(i => i.complete && i.naturalWidth)")
+    assert len(wait(lambda: you.answers(before))[-1]) > 10
 
 
 def test_an_edited_message_is_marked_and_answered_anew(opened: Open) -> None:
     page = opened("editor")
     send(page, "hello tehre")
-    page.wait_for_function("document.querySelectorAll('.row:not(.mine)').length > 0")
+    bubbles(page)
     page.get_by_label("Message", exact=True).press("ArrowUp")
     assert page.get_by_label("Message", exact=True).input_value() == "hello tehre"
     send(page, "hello there")
@@ -161,12 +176,12 @@ def test_an_edited_message_is_marked_and_answered_anew(opened: Open) -> None:
 def test_two_people_do_not_see_each_others_chat(opened: Open) -> None:
     ada, ben = opened("ada"), opened("ben")
     send(ada, "my secret is plugh")
-    ada.wait_for_function("document.querySelectorAll('.row:not(.mine)').length > 0")
+    bubbles(ada)
     send(ben, "/help")
-    ben.wait_for_function("document.querySelectorAll('.row:not(.mine)').length > 0")
+    bubbles(ben)
     assert ada.get_by_text("plugh").count() == 1
     assert ben.get_by_text("plugh").count() == 0
-    assert ben.locator(".row").count() == 2
+    assert ben.locator(".row[data-id]").count() == 2
 
 
 def test_two_people_stand_side_by_side_in_one_window(browser: Browser, program: Program) -> None:
@@ -200,7 +215,7 @@ def test_hostile_text_stays_text_and_inside_the_window(opened: Open, width: int)
 def test_the_page_is_usable_by_keyboard_and_named_for_a_screen_reader(opened: Open) -> None:
     page = opened("keys")
     send(page, "/help")
-    page.wait_for_function("document.querySelectorAll('.row:not(.mine)').length > 0")
+    bubbles(page)
     unnamed = page.evaluate(
         "[...document.querySelectorAll('button, textarea, input:not([hidden]), img')].filter(e => "
         "!e.closest('[hidden]') && !(e.getAttribute('aria-label') || e.textContent.trim() || "
@@ -209,7 +224,7 @@ def test_the_page_is_usable_by_keyboard_and_named_for_a_screen_reader(opened: Op
     assert unnamed == []
     page.get_by_role("button", name="Commands").focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.closest('#menu')")
+    until(page, "Boolean(document.activeElement.closest('#menu'))")
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.id") == "commands"
     assert page.get_by_role("log", name="Conversation").is_visible()
@@ -220,7 +235,7 @@ def test_the_page_says_that_lanner_is_gone_and_finds_it_again(
 ) -> None:
     page = opened()
     page.locator(".row").first.wait_for()
-    before = page.locator(".row").count()
+    before = page.locator(".row[data-id]").count()
     time.sleep(1)
     program.end(signal.SIGKILL)
     page.get_by_text("Lanner is not running").wait_for()
@@ -229,7 +244,7 @@ def test_the_page_says_that_lanner_is_gone_and_finds_it_again(
     assert page.get_by_label("Message", exact=True).input_value() == "are you there?"
     program.start()
     page.get_by_text("Lanner is not running").wait_for(state="hidden")
-    assert page.locator(".row").count() >= before
+    assert page.locator(".row[data-id]").count() >= before
     assert you.say("/help")
 
 

@@ -33,11 +33,10 @@ def test_a_newcomer_talks_and_danger_is_answered_with_a_fixed_text(you: Someone)
 def test_hostile_text_harms_nothing(program: Program, you: Someone) -> None:
     mallory = Someone(program, "mallory")
     for text in HOSTILE:
-        before = len(mallory.replies())
-        mallory.act("say", text=text)
-        wait(lambda before=before: len(mallory.replies()) > before, repr(text[:20]))  # type: ignore[misc]
+        assert mallory.say(text)
     mallory.agree()
-    for text in (HOSTILE[0], HOSTILE[4], HOSTILE[6], HOSTILE[7]):
+    # Two of them are also read by the model.
+    for text in (HOSTILE[4], HOSTILE[7]):
         assert mallory.say(text)
     assert you.say("/status")
     assert "x" * 4096 in [m.get("text") for m in mallory.state()["messages"]]
@@ -46,15 +45,16 @@ def test_hostile_text_harms_nothing(program: Program, you: Someone) -> None:
 def test_a_killed_program_forgets_nothing_and_finishes_what_it_owed(
     program: Program, you: Someone
 ) -> None:
-    you.say("My cat is called Xyzzy.")
     before = len(you.replies())
-    you.act("say", text="Tell me a long story about my cat.")
-    wait(lambda: you.state()["draft"] or len(you.replies()) > before)
     shown = [m.get("text") for m in you.state()["messages"]]
+    you.act("say", text="Tell me a long story about my cat Xyzzy.")
+    wait(lambda: you.state()["draft"] or len(you.replies()) > before)
     program.end(signal.SIGKILL)
     program.start()
-    assert [m.get("text") for m in you.state()["messages"]][: len(shown) - 1] == shown[:-1]
-    wait(lambda: len(you.replies()) > before and not you.state()["draft"])
+    assert [m.get("text") for m in you.state()["messages"]][: len(shown)] == shown
+    wait(lambda: you.answers(before))
+    told = [m.get("text") for m in you.state()["messages"] if not m["from"]["is_bot"]]
+    assert told.count("Tell me a long story about my cat Xyzzy.") == 1
     assert "Xyzzy" in you.exported()
 
 

@@ -53,6 +53,12 @@ ROWS: dict[str, list[str]] = {
         "VALUES (7, 9, 0, NOW, NOW)",
     ],
     "0005": [
+        "INSERT INTO follow_ups (person_id, chat_id, level, step, due, state, created) "
+        "VALUES (7, 7, 3, 0, NOW, 'waiting', NOW)",
+        "INSERT INTO hand_overs VALUES (7, 1, NOW, NULL, NULL)",
+        "INSERT INTO disclosures VALUES (7, NOW, NOW, 60.0)",
+    ],
+    "0006": [
         "INSERT INTO bans VALUES ('tag', NULL, NOW)",
         "INSERT INTO invites VALUES ('tag', 3, NOW, NOW)",
         "INSERT INTO admitted VALUES (7, NOW)",
