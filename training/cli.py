@@ -199,4 +199,4 @@ def _flat(text: str, most: int = 240) -> str:
 
 
 def _say(text: str, *, error: bool = False) -> None:
-    print(text, file=sys.stderr if error else sys.stdout, flush=True)  # noqa: T201
+    print(text, file=sys.stderr if error else sys.stdout, flush=True)

@@ -56,6 +56,8 @@ class Keyring:
     def __init__(self, source: MasterSource, master: Master) -> None:
         self._source, self.master = source, master
         # By the wrapped bytes: another process may have destroyed or wrapped a key anew.
+        # What is derived from nobody's key, which stays the same for the database's life.
+        self.derived: dict[str, bytes] = {}
         self._kept: OrderedDict[tuple[int, bytes], Key] = OrderedDict()
 
     async def find(self, session: AsyncSession, owners: Iterable[int]) -> dict[int, Key]:

@@ -10,6 +10,8 @@
     Outbox          open_turn, place, generated, sent, turn_parts, is_placeholder, unsent
     Records         record_decision, record_action, actions
     CheckIns        people_to_check_in, claim_check_in, end_check_in
+    Admission       ban, unban, banned, invite, redeem, admitted, switch, switched, use_button
+    Broadcasts      begin_broadcast, open_broadcast, next_recipients, reached, end_broadcast
     FollowUps       owe_follow_up, claim_follow_ups, end_follow_up, quiet_follow_ups
     HandOvers       hand_over, allow_hand_over, take_over, give_back, operator_of, person_of
     Disclosures     disclosure, note_talk
@@ -26,6 +28,8 @@ from typing import Self
 
 from bot.clock import Clock
 from bot.sealing.master import MasterSource
+from bot.store.admission import Admission
+from bot.store.broadcasts import Broadcasts
 from bot.store.check_ins import CheckIns
 from bot.store.claims import Claims
 from bot.store.conversations import Conversations
@@ -44,7 +48,7 @@ from bot.store.talks import Talks
 
 class Store(
     People, Conversations, Talks, Messages, Claims, Outbox, Records, CheckIns, FollowUps,
-    HandOvers, Disclosures, Erasure,
+    HandOvers, Disclosures, Admission, Broadcasts, Erasure,
 ):  # fmt: skip
     """Everything that is kept. No session is open when a method has returned."""
 

@@ -231,6 +231,7 @@ class UsedButton(Base):
 
     __tablename__ = "used_buttons"
     nonce: Mapped[str] = mapped_column(primary_key=True)
+    update_id: Mapped[int] = mapped_column(BigInteger)
     expires: Mapped[datetime]
 
 

@@ -48,6 +48,7 @@ def upgrade() -> None:
     op.create_table(
         "used_buttons",
         sa.Column("nonce", sa.String(), nullable=False),
+        sa.Column("update_id", sa.BigInteger(), nullable=False),
         sa.Column("expires", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("nonce", name=op.f("pk_used_buttons")),
     )

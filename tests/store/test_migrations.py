@@ -62,7 +62,7 @@ ROWS: dict[str, list[str]] = {
         "INSERT INTO bans VALUES ('tag', NULL, NOW)",
         "INSERT INTO invites VALUES ('tag', 3, NOW, NOW)",
         "INSERT INTO admitted VALUES (7, NOW)",
-        "INSERT INTO used_buttons VALUES ('nonce', NOW)",
+        "INSERT INTO used_buttons VALUES ('nonce', 5, NOW)",
         "INSERT INTO switches VALUES ('maintenance', 'off', NOW)",
         "INSERT INTO broadcasts (text, state, reached, sent, failed, created) "
         "VALUES ('news', 'open', 7, 1, 0, NOW)",

@@ -314,7 +314,7 @@ def measure(shape: Shape, *, long_steps: int, steps: int) -> None:
             "64 × 256",
             timed(lambda: ours.step(same, every), long_steps if best else steps),
             guess.total / 1e9,
-        )  # noqa: B023
+        )
         if best:
             joules = energy.joules()
             print(
