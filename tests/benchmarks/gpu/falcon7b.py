@@ -3,8 +3,9 @@
     python tests/benchmarks/gpu/falcon7b.py
 
 The weights are random, so the text is noise and only sizes and speeds mean
-anything; no download is needed. It needs a CUDA GPU with 20 GB and 15 GB of
-disk. `--check` runs the script itself on a tiny model, without a GPU.
+anything; no download is needed. HF generate runs on bitsandbytes NF4 with the
+same LoRA by PEFT, unmerged, in the same run. It needs a CUDA GPU with 20 GB and
+20 GB of disk. Kernels alone, their errors and the roofline: steps.py.
 """
 
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import random
 import statistics
@@ -20,7 +22,7 @@ import string
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +32,18 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import FalconConfig, FalconForCausalLM, PreTrainedTokenizerFast
 
-from model import adapters
+from model import loading
+from model.decoders.protocol import Draw
 from model.engine import Engine
-from model.loading import load_decoder
 from model.prompt import PromptBuilder
 from model.queue import WorkerQueue
-from model.types import Done, Request, Sampling, Turn
+from model.types import Done, Failed, Request, Sampling, Text, Turn
 
 PROMPT_TOKENS, NEW_TOKENS, RANK, RUNS = 128, 64, 32, 3
 EOS = 11
+PEOPLE, TURNS = 64, 3
+PROMPTS = (128, 512, 1024, 2048)
+GREEDY = Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=NEW_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Shape:
         }
 
 
-FALCON, TINY = Shape(), Shape(vocabulary=300, hidden=64, layers=2, heads=4)
+FALCON = Shape()
 
 
 def device() -> str:
@@ -164,102 +169,255 @@ def per_second(run: Callable[[], int]) -> float:
     return statistics.median(found)
 
 
-def row(loop: asyncio.AbstractEventLoop, queue: WorkerQueue, decoder: Any, people: int) -> str:
-    texts = prompts(decoder.tokenizer, people)
-    greedy = Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=NEW_TOKENS)
+def hf_model(folder: Path) -> Any:
+    """The baseline: bitsandbytes NF4 and an unmerged PEFT adapter."""
+    from peft import PeftModel
+
+    base = loading._load_nf4(str(folder / "base"))
+    found = loading.check_quantised(base)
+    print(f"HF: {found} Linear4bit modules, {torch.cuda.memory_allocated() / 1e9:.2f} GB with ours")
+    return PeftModel.from_pretrained(base, str(folder / "adapters" / "first")).eval()
+
+
+def row(
+    loop: asyncio.AbstractEventLoop, queue: WorkerQueue, tokenizer: Any, hf: Any, n: int
+) -> str:
+    texts = prompts(tokenizer, n)
     last: list[Done] = []
 
     def ours(sampling: Sampling) -> int:
         last[:] = loop.run_until_complete(ask_all(queue, texts, sampling))
         return sum(done.completion_tokens for done in last)
 
-    theirs = per_second(lambda: hf_generate(decoder.model, decoder.tokenizer, texts).numel())
-    peak_reset()
-    fast = per_second(lambda: ours(greedy))
-    first = sorted(done.first_token_s for done in last)[int(0.95 * (people - 1))]
+    theirs = per_second(lambda: hf_generate(hf, tokenizer, texts).numel())
+    fast = per_second(lambda: ours(GREEDY))
     drawn = per_second(lambda: ours(Sampling(seed=1, max_new_tokens=NEW_TOKENS)))
+    first = percentile([done.first_token_s for done in last], 0.95)
     return (
-        f"| {people} | {theirs:.1f} | {fast:.1f} | {fast / theirs:.2f} | {drawn:.1f} | "
-        f"{drawn / theirs:.2f} | {first:.2f} | {peak():.2f} |"
+        f"| {n} | {theirs:.1f} | {fast:.0f} | {fast / theirs:.1f} | {drawn:.0f} | "
+        f"{drawn / theirs:.1f} | {first * 1e3:.0f} |"
     )
 
 
-def same_text(loop: asyncio.AbstractEventLoop, queue: WorkerQueue, decoder: Any) -> str:
-    text = prompts(decoder.tokenizer, 1)
-    greedy = Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=NEW_TOKENS)
-    mine = loop.run_until_complete(ask_all(queue, text, greedy))[0].text
-    wanted = decoder.tokenizer.decode(hf_generate(decoder.model, decoder.tokenizer, text)[0])
-    return "equals generate" if mine == wanted.lstrip().rstrip("\ufffd") else "DIFFERS"
+def percentile(values: list[float], share: float) -> float:
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else float("nan")
 
 
-async def reload_under_load(queue: WorkerQueue, decoder: Any) -> str:
-    """Swap the adapter while some of 96 replies run and the others wait."""
-    texts = prompts(decoder.tokenizer, 96)
-    greedy = Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=NEW_TOKENS)
-    talk = asyncio.create_task(ask_all(queue, texts, greedy))
-    while queue.status().running < 24 and not talk.done():
-        await asyncio.sleep(0.01)
-    began = time.perf_counter()
-    await queue.reload("other")
-    took, done = time.perf_counter() - began, await talk
-    used = [sum(d.adapter == name for d in done) for name in ("first", "other")]
-    return f"{took:.2f} s; of 96 replies {used[0]} ended on the old adapter, {used[1]} on the new"
+def hf_prefill(model: Any, tokens: int) -> float:
+    """Prompt tokens a second of one HF forward pass with a cache."""
+    ids = torch.randint(100, 60000, (1, tokens), device=device())
+
+    def run() -> int:
+        with torch.inference_mode():
+            model(input_ids=ids, use_cache=True, logits_to_keep=1)
+        torch.cuda.synchronize()
+        return tokens
+
+    return per_second(run)
 
 
-def peak_reset() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+def our_prefill(decoder: Any, tokens: int) -> float:
+    """Prompt tokens a second of one slot, in chunks as the engine feeds them."""
+    ids = torch.randint(100, 60000, (tokens,)).tolist()
+
+    def run() -> int:
+        decoder.open(0, ids, 0, Draw(0, 1, 0, 1, 0))
+        for at in range(0, tokens, decoder.prefill_tokens):
+            chunk = ids[at : at + decoder.prefill_tokens]
+            end = frozenset({0}) if at + len(chunk) == tokens else frozenset()
+            drawn = decoder.extend({0: chunk}, end)
+        drawn.tokens()
+        decoder.close(0)
+        return tokens
+
+    return per_second(run)
 
 
-def peak() -> float:
-    return torch.cuda.max_memory_allocated() / 1e9 if torch.cuda.is_available() else 0.0
+@dataclass
+class Heard:
+    """What people waited for, in seconds."""
+
+    first: list[float] = field(default_factory=list)
+    later: list[float] = field(default_factory=list)
+    between: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+    failed: int = 0
+    tokens: int = 0
 
 
-def measure(folder: Path, shape: Shape, sizes: list[int]) -> None:
+def script(people: int) -> list[tuple[float, list[tuple[float, str, int]]]]:
+    """When each person comes, and for each turn: the pause before, the text, the reply's length."""
+    rng = random.Random(5)
+    found = []
+    for _ in range(people):
+        turns = [
+            (
+                rng.expovariate(1 / 3),
+                "".join(rng.choices(string.ascii_letters, k=rng.randint(40, 160))),
+                rng.randint(40, 120),
+            )
+            for _ in range(TURNS)
+        ]
+        found.append((rng.uniform(0, 4), turns))
+    return found
+
+
+async def one_person(queue: WorkerQueue, number: int, plan: Any, heard: Heard) -> None:
+    come, turns = plan
+    await asyncio.sleep(come)
+    history: list[Turn] = []
+    for at, (pause, text, length) in enumerate(turns):
+        if at:
+            await asyncio.sleep(pause)
+        history.append(Turn("user", text))
+        sampling = Sampling(seed=number, max_new_tokens=length)
+        request = Request(f"{number}-{at}", str(number), str(number), tuple(history), sampling)
+        asked = last = time.perf_counter()
+        began = False
+        async for event in queue.submit(request):
+            now = time.perf_counter()
+            if isinstance(event, Text):
+                if began:
+                    heard.between.append(now - last)
+                else:
+                    (heard.later if at else heard.first).append(now - asked)
+                last, began = now, True
+            elif isinstance(event, Done):
+                heard.tokens += event.completion_tokens
+                heard.whole.append(now - asked)
+                history.append(Turn("assistant", event.text))
+            elif isinstance(event, Failed):
+                heard.failed += 1
+
+
+async def conversation(queue: WorkerQueue, reload: bool) -> str:
+    """64 people with pauses of 3 s; with `reload`, the adapter is swapped three times meanwhile."""
+    heard, began, took = Heard(), time.perf_counter(), []
+    people = [
+        asyncio.create_task(one_person(queue, i, plan, heard))
+        for i, plan in enumerate(script(PEOPLE))
+    ]
+    for name in ("other", "first", "other") if reload else ():
+        await asyncio.sleep(3)
+        at = time.perf_counter()
+        await queue.reload(name)
+        took.append(time.perf_counter() - at)
+    await asyncio.gather(*people)
+    spent = time.perf_counter() - began
+    said = (
+        "first token p50/p95 ms: "
+        f"first turn {percentile(heard.first, 0.5) * 1e3:.0f}/"
+        f"{percentile(heard.first, 0.95) * 1e3:.0f}, later {percentile(heard.later, 0.5) * 1e3:.0f}/"
+        f"{percentile(heard.later, 0.95) * 1e3:.0f}; between texts p95 "
+        f"{percentile(heard.between, 0.95) * 1e3:.0f} ms, longest {max(heard.between) * 1e3:.0f}; "
+        f"whole reply p50/p95 {percentile(heard.whole, 0.5):.2f}/{percentile(heard.whole, 0.95):.2f} s; "
+        f"{heard.tokens / spent:.0f} tokens/s; failed {heard.failed}"
+    )
+    return said + (f"; reloads took {', '.join(f'{t:.2f}' for t in took)} s" if took else "")
+
+
+def hf_conversation(model: Any, tokenizer: Any) -> str:
+    """The same people on HF generate: whoever waits goes into the next batch."""
+    builder, plans = PromptBuilder(tokenizer), script(PEOPLE)
+    now, due = 0.0, [(plan[0], i, 0) for i, plan in enumerate(plans)]
+    history: list[list[Turn]] = [[] for _ in plans]
+    whole, tokens = [], 0
+    tokenizer.padding_side, tokenizer.pad_token_id = "left", EOS
+    while due:
+        now = max(now, min(due)[0])
+        batch = [d for d in due if d[0] <= now][:PEOPLE]
+        due = [d for d in due if d not in batch]
+        for _, i, at in batch:
+            history[i].append(Turn("user", plans[i][1][at][1]))
+        ids = tokenizer.pad(
+            {"input_ids": [builder.ids(history[i]) for _, i, _ in batch]}, return_tensors="pt"
+        )
+        longest = max(plans[i][1][at][2] for _, i, at in batch)
+        began = time.perf_counter()
+        with torch.inference_mode():
+            out = model.generate(
+                **ids.to(device()),
+                max_new_tokens=longest,
+                min_new_tokens=longest,
+                do_sample=False,
+                pad_token_id=EOS,
+            )
+        torch.cuda.synchronize()
+        now += time.perf_counter() - began
+        for row, (asked, i, at) in enumerate(batch):
+            length = plans[i][1][at][2]
+            text = tokenizer.decode(out[row, ids["input_ids"].shape[1] :][:length])
+            history[i].append(Turn("assistant", text))
+            whole.append(now - asked)
+            tokens += length
+            if at + 1 < TURNS:
+                due.append((now + plans[i][1][at + 1][0], i, at + 1))
+    return (
+        f"whole reply (generate tells nothing before) p50/p95 {percentile(whole, 0.5):.2f}/"
+        f"{percentile(whole, 0.95):.2f} s; {tokens / now:.0f} tokens/s"
+    )
+
+
+def measure(folder: Path, shape: Shape) -> None:
+    def say(text: str) -> None:
+        print(text, flush=True)
+
     began = time.perf_counter()
     write_base(folder / "base", shape)
     for seed, name in enumerate(("first", "other")):
         write_adapter(folder / "adapters" / name, shape, seed)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    print(f"random weights written in {time.perf_counter() - began:.0f} s", flush=True)
-    began = time.perf_counter()
-    decoder = load_decoder(str(folder / "base"), folder, lambda text: print(text, flush=True))
-    print(f"loaded in {time.perf_counter() - began:.0f} s", flush=True)
-    print(f"Linear4bit modules: {decoder.quantised_modules}")
-    print(f"memory, model: {decoder.memory_bytes() / 1e9:.2f} GB")
-    decoder.load_adapter(adapters.named(folder / "adapters", "first"))
-    print(f"memory, model and LoRA r {RANK}: {decoder.memory_bytes() / 1e9:.2f} GB", flush=True)
-    queue = WorkerQueue(lambda: Engine(decoder, 64), folder / "adapters", capacity=128)
+    torch.cuda.empty_cache()
+    say(f"random weights written in {time.perf_counter() - began:.0f} s")
+    for what in ("quantised and packed", "loaded from the packed copy"):
+        began = time.perf_counter()
+        decoder = loading.load_decoder(str(folder / "base"), folder, say)
+        say(f"{what}: ready in {time.perf_counter() - began:.1f} s")
+        if what.startswith("quantised"):
+            del decoder
+            gc.collect()
+            torch.cuda.empty_cache()
+    memory = decoder.memory_bytes() / 1e9
+    say(f"path: {decoder.path}; memory with {decoder.slots} slots {memory:.2f} GB")
+    mine = {n: our_prefill(decoder, n - 1) for n in PROMPTS}
+    decoder.clear()
+    queue = WorkerQueue(lambda: Engine(decoder), folder / "adapters", adapter="first", capacity=128)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(queue.start())
-    print(f"greedy text of one reply: {same_text(loop, queue, decoder)}")
-    print(
-        "| people | HF generate, tok/s | Lanner greedy, tok/s | ratio | "
-        "Lanner sampling, tok/s | ratio | first token p95, s | peak GB |\n"
-        "|---|---|---|---|---|---|---|---|"
+    hf = hf_model(folder)
+    say(
+        "| people | HF generate, tok/s | Lanner greedy, tok/s | ratio | Lanner sampling, tok/s | "
+        "ratio | first token p95, ms |\n|---|---|---|---|---|---|---|"
     )
-    for people in sizes:
-        print(row(loop, queue, decoder, people), flush=True)
-    print(f"reload under load: {loop.run_until_complete(reload_under_load(queue, decoder))}")
+    for people in (1, 8, 64):
+        say(row(loop, queue, decoder.tokenizer, hf, people))
+    for tokens in PROMPTS:
+        theirs = hf_prefill(hf, tokens)
+        ratio = mine[tokens] / theirs
+        say(
+            f"prompt of {tokens}: HF {theirs:.0f} tok/s, Lanner {mine[tokens]:.0f}, ratio {ratio:.2f}"
+        )
+    say(f"HF, {PEOPLE} people: {hf_conversation(hf, decoder.tokenizer)}")
+    del hf
+    torch.cuda.empty_cache()
+    say(f"Lanner, {PEOPLE} people: {loop.run_until_complete(conversation(queue, reload=False))}")
+    say(f"Lanner, reloads meanwhile: {loop.run_until_complete(conversation(queue, reload=True))}")
     loop.run_until_complete(queue.stop())
     loop.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="a tiny model, on any device")
-    check = parser.parse_args().check
-    if not check and not torch.cuda.is_available():
-        raise SystemExit("This needs a CUDA GPU; `--check` runs the script without one.")
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    parser.parse_args()
+    if not torch.cuda.is_available():
+        raise SystemExit("This needs a CUDA GPU.")
     print(
         f"Falcon-7B's shape, random weights, NF4 + LoRA r {RANK}, unmerged; {PROMPT_TOKENS} "
-        f"prompt and {NEW_TOKENS} new tokens; {where}; torch {torch.__version__}, "
-        f"transformers {transformers.__version__}"
+        f"prompt and {NEW_TOKENS} new tokens; {torch.cuda.get_device_name()}; torch "
+        f"{torch.__version__}, transformers {transformers.__version__}"
     )
     with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), TINY if check else FALCON, [1, 2] if check else [1, 8, 64])
+        measure(Path(folder), FALCON)
 
 
 if __name__ == "__main__":

@@ -183,13 +183,22 @@ def time_kernels(backend: CudaBackend) -> None:
     layers, n = backend.layers, backend.shape.layers
     for rows in (1, 8, 64, 512):
         one, two = layers._streamed(rows) if rows <= 64 else layers._dequantised(rows)
-        backend.run(rows_at(min(rows, 64), 512, mixed=False)).read()
+        if rows <= 64:
+            backend.run(rows_at(rows, 512, mixed=False)).read()
+        else:
+            prompt = Rows(picks=[rows - 1])
+            for pos in range(rows):
+                prompt.add(0, pos, pos + 1, 0)
+            backend.run(prompt).read()
         parts: dict[str, Callable[[int], None]] = {
-            "W1": one,
-            "W2": two,
             "norm": lambda i, r=rows: layers.kernels.layer_norm(layers._norm(r, i)),  # type: ignore[misc]
+            "W1": one,
             "mix": lambda i, r=rows: layers.kernels.mix(layers._mixer(r, i, shared=False)),  # type: ignore[misc]
+            "W2": two,
         }
+        single = dict(parts)
+        for names in (("W1", "W2"), ("norm", "W1"), ("W1", "mix"), ("mix", "W2"), tuple(single)):
+            parts["+".join(names)] = lambda i, n=names, p=single: [p[name](i) for name in n]  # type: ignore[misc]
         said = []
         for name, part in parts.items():
             graph = torch.cuda.CUDAGraph()
