@@ -9,15 +9,22 @@ from tests.e2e.program import Program, Someone
 
 
 @pytest.fixture(scope="package")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """One program for all: each start loads the demo model."""
     folder = tmp_path_factory.mktemp("home") / "data"
     folder.mkdir()
     program = Program(folder)
-    program.start()
     yield program
     if program.running():
         program.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def program(home: Program) -> Program:
+    """The program, started where the test before ended it."""
+    if not home.running():
+        home.start()
+    return home
 
 
 @pytest.fixture

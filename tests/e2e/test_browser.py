@@ -256,8 +256,8 @@ def test_the_readmes_pictures_show_a_real_talk(
     sam = Someone(program, "sam")
     if not sam.state()["messages"]:
         sam.agree()
-        sam.say("I can't sleep. Work keeps going round in my head.")
-    page = opened("sam", color_scheme=scheme, device_scale_factor=2,
+        sam.say("Can you name three small things that help to rest in the evening?")
+    page = opened("sam", color_scheme=scheme, device_scale_factor=1.5,
                   viewport={"width": 420, "height": 780})  # fmt: skip
     page.locator(".row").nth(4).wait_for()
     page.wait_for_timeout(500)

@@ -60,4 +60,3 @@ def test_a_killed_program_forgets_nothing_and_finishes_what_it_owed(
 
 def test_the_program_ends_at_once_when_it_is_asked_to(program: Program) -> None:
     assert program.end(signal.SIGTERM) == 0
-    program.start()
