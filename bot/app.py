@@ -29,6 +29,7 @@ from bot.observe.metrics import Metrics
 from bot.observe.server import DashboardServer
 from bot.observe.snapshot import Sources
 from bot.observing import Counts
+from bot.operating import Operating
 from bot.operator_status import OperatorStatus, banner
 from bot.people import PeopleService
 from bot.playground.server import Playground
@@ -39,6 +40,9 @@ from bot.safety.gate import SafetyGate
 from bot.schedule import Schedule
 from bot.sealing.master import MasterSource
 from bot.settings import Settings
+from bot.sharing import Sharing
+from bot.signing import Signer, forgotten_after
+from bot.store.presence import Presence
 from bot.store.store import Store
 from bot.telegram_app import Handling, build, reach
 from bot.webhook import Webhook
@@ -55,6 +59,10 @@ OpenStore = Callable[[str, Path, Clock, MasterSource], Awaitable[Store]]
 
 class DeviceDead(Exception):
     """The model's device cannot be used by this process again; the sentence says why."""
+
+
+class GivenUp(DeviceDead):
+    """The database counts this process as dead; it starts again, and shares again."""
 
 
 class Service(Protocol):
@@ -95,6 +103,9 @@ class Lanner:
         self.store = await self._open_store(
             settings.database_url, settings.lanner_data_dir, self.clock, settings.master_key
         )
+        self.signer = Signer(await self.store.secret("lanner buttons"), self.clock)
+        self.presence = Presence(self.store.sessions)
+        await self.presence.enter()
         await self._open_telegram()
         self.emergency = Emergency(self.gate, self._admins(), self.counts)
         self.chat = ChatService(
@@ -105,10 +116,19 @@ class Lanner:
             self.bot, self.store, self.clock, self.gate, self._admins(),
             settings.lanner_follow_up_minutes,
         )  # fmt: skip
+        shared = self.store.sessions.shared
+        self.sharing = Sharing(
+            self.store, self.presence, lambda update: self.inbox.dispatch(update)
+        )
         self.inbox = Inbox(
-            self.store, Handling(self.application), self._overtakes, self._given_up,
-            self._store_failed, self.counts,
+            self.store, Handling(self.application, self._first_press), self._overtakes,
+            self._given_up, self._store_failed, self.counts, self.signer.checked,
+            self.sharing.news if shared else None,
         )  # fmt: skip
+        self.operating = Operating.build(
+            self.bot, self.store, settings, self._admins(), self.presence.lead
+        )
+        self.operating.hook(self.chat.hooks)
         self.intake = self._intake()
         self.services = self._services()
         self.application.bot_data["services"] = self.services
@@ -116,7 +136,11 @@ class Lanner:
         self.care.hook(self.chat.hooks, self.store)
         send = check_in_by(self.bot, self.store)
         days = settings.lanner_retention_days
-        self.background += [Schedule(self.store, self.clock, send, days), self.care.follow_ups]
+        self.background += [
+            Schedule(self.store, self.clock, send, days),
+            self.care.follow_ups,
+            self.operating.broadcasting,
+        ]
         await self._open_dashboard()
         for service in self.background:
             service.start()
@@ -127,9 +151,12 @@ class Lanner:
         """Answer until cancelled; raises DeviceDead, or what ends the talk with Telegram."""
         await self.inbox.resume()
         tasks = {
-            asyncio.create_task(self.intake.run(self.bot), name="intake"),
+            asyncio.create_task(self._take_in(), name="intake"),
             asyncio.create_task(self._device(), name="device"),
         }
+        if self.store.sessions.shared:
+            tasks.add(asyncio.create_task(self.sharing.run(), name="claims"))
+            tasks.add(asyncio.create_task(self._alone(), name="presence"))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -153,6 +180,7 @@ class Lanner:
         await self.application.shutdown()
         if self.playground:
             await self.playground.stop()
+        await self.presence.leave()
         await self.store.close()
         if self.lock is not None:
             self.lock.release()
@@ -174,7 +202,9 @@ class Lanner:
             )  # fmt: skip
             await self.playground.start()
             server = self.playground.url
-        self.application = build(token.get_secret_value() if token else DEMO_TOKEN, server)
+        self.application = build(
+            token.get_secret_value() if token else DEMO_TOKEN, server, self.signer
+        )
         await reach(self.application)
 
     async def _open_dashboard(self) -> None:
@@ -213,6 +243,22 @@ class Lanner:
     def _admins(self) -> frozenset[int]:
         demo = {person_id("admin")} if self.playground else set()
         return frozenset(self.settings.lanner_admins) | demo
+
+    async def _take_in(self) -> None:
+        """Of processes that share an inbox one polls; a webhook is everyone's."""
+        if isinstance(self.intake, Polling):
+            await self.sharing.lead(lambda: self.intake.run(self.bot))
+        else:
+            await self.intake.run(self.bot)
+
+    async def _alone(self) -> None:
+        """Ends by GivenUp when the other processes take this one's chats."""
+        raise GivenUp(await self.presence.lost())
+
+    async def _first_press(self, nonce: str, update: raw.Raw) -> bool:
+        return await self.store.use_button(
+            nonce, int(update["update_id"]), forgotten_after(self.clock)
+        )
 
     async def _load(self) -> None:
         try:

@@ -34,7 +34,7 @@ class Asked:
 
 
 Check = Callable[[Asked], Awaitable[str | None]]
-"""A sentence that refuses the turn, or None. Never asked about words of danger."""
+"""A sentence that refuses the turn (empty: in silence), or None. Never asked about danger."""
 Notice = Callable[[Asked], Awaitable[str | None]]
 """Words to say before the reply, or None."""
 AfterGate = Callable[[Asked, Conversation, Assessment], Awaitable[None]]
@@ -56,7 +56,8 @@ class Hooks:
     async def refusal(self, asked: Asked) -> str | None:
         """The first check's sentence that refuses."""
         for check in self.checks:
-            if sentence := await check(asked):
+            sentence = await check(asked)
+            if sentence is not None:
                 return sentence
         return None
 

@@ -58,7 +58,11 @@ class Inbox:
         given_up: Handle,
         store_failed: StoreFailed,
         observer: TurnObserver,
+        cleanse: Callable[[raw.Raw], raw.Raw] = lambda update: update,
+        received: Callable[[], None] | None = None,
     ) -> None:
+        # With `received` another hands updates in by `dispatch`, when this process may have them.
+        self._cleanse, self._received = cleanse, received
         self._store, self._handle, self._overtakes = store, handle, overtakes
         self._given_up, self._store_failed, self._observer = given_up, store_failed, observer
         self._lines: dict[int, _Line] = {}
@@ -68,14 +72,19 @@ class Inbox:
 
     async def resume(self) -> None:
         """Take up what an earlier run received and did not finish."""
+        if self._received is not None:
+            return
         for update in await self._store.open_updates():
             self.dispatch(update)
 
     async def take(self, updates: list[raw.Raw]) -> None:
         """Put updates on disk, then in line; raises what the store raises."""
-        for update in await self._store.receive(updates):
+        for update in await self._store.receive([self._cleanse(each) for each in updates]):
             self._observer.received()
-            self.dispatch(update)
+            if self._received is None:
+                self.dispatch(update)
+        if self._received is not None:
+            self._received()
 
     def dispatch(self, update: raw.Raw) -> None:
         """Queue an update in its chat's line."""

@@ -8,26 +8,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from telegram import Update
+from telegram import InlineKeyboardMarkup, Update
 from telegram.error import BadRequest, InvalidToken, NetworkError
-from telegram.ext import Application, ApplicationBuilder, ContextTypes
+from telegram.ext import Application, ApplicationBuilder, ContextTypes, ExtBot
 
 from bot import raw
 from bot.patience import Backoff
+from bot.signing import REFUSED, Signer, nonce_of
 
 App = Application[Any, Any, Any, Any, Any, Any]
+FirstPress = Callable[[str, raw.Raw], Awaitable[bool]]
 log = logging.getLogger(__name__)
 
 
-def build(token: str, server: str | None) -> App:
+class SigningBot(ExtBot[None]):
+    """Signs every button for its chat as it leaves (see bot.signing)."""
+
+    def __init__(self, signer: Signer, token: str, **options: Any) -> None:
+        super().__init__(token, **options)
+        with self._unfrozen():
+            self._signer = signer
+
+    async def _do_post(self, endpoint: str, data: dict[str, Any], **options: Any) -> Any:
+        markup, chat = data.get("reply_markup"), data.get("chat_id")
+        if isinstance(markup, InlineKeyboardMarkup) and isinstance(chat, int):
+            data = {**data, "reply_markup": self._signer.keyboard(markup, chat)}
+        return await super()._do_post(endpoint, data, **options)
+
+
+def build(token: str, server: str | None, signer: Signer) -> App:
     """`server` is the address of a Bot API server, None for Telegram's."""
-    builder = ApplicationBuilder().updater(None).token(token)
+    options = {}
     if server is not None:
         address = server.rstrip("/")
-        builder = builder.base_url(f"{address}/bot").base_file_url(f"{address}/file/bot")
-    return builder.build()
+        options = {"base_url": f"{address}/bot", "base_file_url": f"{address}/file/bot"}
+    return ApplicationBuilder().updater(None).bot(SigningBot(signer, token, **options)).build()
 
 
 async def reach(application: App) -> None:
@@ -48,13 +66,15 @@ async def reach(application: App) -> None:
 class Handling:
     """Hands updates to PTB's handlers and gives back what they raise, which PTB would log."""
 
-    def __init__(self, application: App) -> None:
-        self._application = application
+    def __init__(self, application: App, first_press: FirstPress) -> None:
+        self._application, self._first_press = application, first_press
         self._raised: dict[asyncio.Task[Any] | None, Exception] = {}
         application.add_error_handler(self._keep)
 
     async def __call__(self, update: raw.Raw) -> None:
         """Handle one update; raises what its handler raised."""
+        if (nonce := nonce_of(update)) and not await self._first_press(nonce, update):
+            update = {**update, "callback_query": {**update["callback_query"], "data": REFUSED}}
         known = Update.de_json(update, self._application.bot)
         await self._application.process_update(known)
         if error := self._raised.pop(asyncio.current_task(), None):

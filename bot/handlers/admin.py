@@ -13,6 +13,7 @@ from telegram import Update
 from bot import texts
 from bot.handlers.context import Context, answer, ids, picked, services, toast
 from bot.keyboards import keyboard
+from bot.signing import ROOM
 from model.types import AdapterInfo, ModelError
 
 SHOWN = 20
@@ -36,7 +37,7 @@ async def adapters(update: Update, context: Context) -> None:
     current = model.status().adapter
     lines = [_line(each, current) for each in found]
     rows = [[(f"Load {each.name}"[:60], f"load:{each.name}")] for each in found
-            if len(f"load:{each.name}".encode()) <= 64]  # fmt: skip
+            if len(f"load:{each.name}".encode()) <= ROOM]  # fmt: skip
     await answer(update, "\n\n".join(lines) or texts.NO_ADAPTERS, keyboard(rows))
 
 

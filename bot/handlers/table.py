@@ -29,7 +29,7 @@ from telegram.ext import (
 )
 
 from bot import texts
-from bot.handlers import admin, care, conversations, data, settings, start, talk
+from bot.handlers import admin, care, conversations, data, operators, settings, start, talk
 from bot.handlers.context import Context, Handler, answer, ids, services, toast
 
 
@@ -64,6 +64,12 @@ COMMANDS = (
     Command("forget_me", data.forget_me, "erase everything"),
     Command("operator", care.operator, "whether a human may step in", consent=True),
     Command("handoff", care.handoff, "take over a chat and give it back", admin=True),
+    Command("ban", operators.ban, "bar somebody from talking", admin=True),
+    Command("unban", operators.unban, "let them talk again", admin=True),
+    Command("invite", operators.invite, "a code that lets people in", admin=True),
+    Command("maintenance", operators.maintenance, "rest for a while", admin=True),
+    Command("broadcast", operators.broadcast, "a message to everybody", admin=True),
+    Command("audit", operators.audit, "what admins did", admin=True),
     Command("reload", admin.reload, "load an adapter or model", admin=True),
     Command("adapters", admin.adapters, "adapters on disk", admin=True),
 )
@@ -96,6 +102,8 @@ def register(
     fresh = filters.UpdateType.MESSAGE
     for command in (*COMMANDS, *more):
         application.add_handler(CommandHandler(command.name, guarded(command), filters=fresh))
+    # Before everything else, and then the words of /start follow.
+    application.add_handler(CommandHandler("start", operators.redeem, filters=fresh), group=-1)
     for word, handler in _buttons().items():
         application.add_handler(CallbackQueryHandler(handler, pattern=rf"^{word}(:|$)"))
     application.add_handler(CallbackQueryHandler(_old_button))

@@ -78,8 +78,11 @@ async def _talk(update: Update, context: Context, words: str, notice: str | None
         if not await _consented(here, update):
             await answer(update, _first_consent(wish.group, context))
             return
-        if refusal := await here.chat.hooks.refusal(wish):
-            await answer(update, refusal)
+        refusal = await here.chat.hooks.refusal(wish)
+        if refusal is not None:
+            # Empty when the person was told a moment ago: a flood is not answered by another.
+            if refusal:
+                await answer(update, refusal)
             return
     turn = here.chat.edited if update.edited_message else here.chat.answer
     await turn(context.bot, wish)

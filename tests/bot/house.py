@@ -18,6 +18,7 @@ from bot.playground.server import Playground
 from bot.playground.state import World, person_id
 from bot.safety.gate import SafetyGate
 from bot.settings import Settings
+from bot.signing import EXPIRY, SIGNATURE
 from bot.store.store import Store
 from tests.bot.fakes import ScriptedModel
 
@@ -127,14 +128,20 @@ class House:
         self.world.say(name, text, group)
         return await self.next_after(before, name, group)
 
+    def signed_data(self, data: str, number: int, name: str = "you") -> str:
+        """What the button with this data under this message carries."""
+        rows = self.chat(name).messages[number]["reply_markup"]["inline_keyboard"]
+        return next(str(b["callback_data"]) for row in rows for b in row if signed(b, data))
+
     async def press(self, data: str, name: str = "you") -> None:
         """Press the newest button with this data; returns when its answer has come."""
         chat = self.chat(name)
         before = dict(self.shown(name))
         for number in sorted(chat.messages, reverse=True):
             rows = chat.messages[number].get("reply_markup", {}).get("inline_keyboard", [])
-            if any(button.get("callback_data") == data for row in rows for button in row):
-                self.world.press(name, number, data)
+            found = [b["callback_data"] for row in rows for b in row if signed(b, data)]
+            if found:
+                self.world.press(name, number, found[0])
                 await self.until(lambda: self.shown(name) != before)
                 return
         raise AssertionError(f"there is no button {data}")
@@ -167,3 +174,8 @@ class House:
     async def settled(self) -> None:
         """Until nothing is on its way to anybody."""
         await self.until(lambda: not self.lanner.inbox.workers())
+
+
+def signed(button: dict[str, Any], data: str) -> bool:
+    """Whether the button carries this data, with its expiry and signature behind it."""
+    return str(button.get("callback_data", ""))[: -EXPIRY - SIGNATURE] == data

@@ -214,7 +214,7 @@ async def test_forgetting_erases_and_export_shows_what_is_stored(house: House) -
     (_, data), *_ = house.world.files.values()
     assert b"xyzzy" in data
     await house.say("/forget_me")
-    house.world.press("you", max(house.world.chat("you").messages), "forget:yes")
+    await house.press("forget:yes")
     await house.until(lambda: "erased" in house.bot_says()[-1])
     left = b"".join(p.read_bytes() for p in house.folder.iterdir() if p.name != "lanner.db-wal")
     assert b"xyzzy" not in left

@@ -97,7 +97,7 @@ async def test_a_placeholder_that_a_lost_answer_left_goes_when_its_button_is_pre
     await house.settled()
     orphans = [m["message_id"] for m in house.chat().messages.values() if m.get("text") == "…"]
     assert len(orphans) == 1
-    house.world.press("you", orphans[0], "stop")
+    house.world.press("you", orphans[0], house.signed_data("stop", orphans[0]))
     await house.until(lambda: orphans[0] not in house.chat().messages)
     assert house.bot_says().count(REPLY) == 1
 
