@@ -74,7 +74,7 @@ async def test_an_update_that_is_not_on_disk_is_not_confirmed(hooked: House) -> 
     hooked.chat("Ada")
     store = hooked.lanner.store
 
-    async def full(updates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    async def full(updates: list[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: ARG001
         raise OperationalError("INSERT", {}, OSError("database or disk is full"))
 
     receive, store.receive = store.receive, full  # type: ignore[method-assign]
