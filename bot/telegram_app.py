@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from typing import Any
 
 from telegram import Update
 from telegram.error import BadRequest, InvalidToken, NetworkError
 from telegram.ext import Application, ApplicationBuilder, ContextTypes
+from telegram.warnings import PTBDeprecationWarning
 
 from bot import raw
 from bot.patience import Backoff
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 def build(token: str, server: str | None) -> App:
     """`server` is the address of a Bot API server, None for Telegram's."""
+    # PTB says so each time that Telegram asks to wait, and bot.patience reads the new form.
+    warnings.filterwarnings("ignore", ".*attribute `retry_after`", PTBDeprecationWarning)
     builder = ApplicationBuilder().updater(None).token(token)
     if server is not None:
         address = server.rstrip("/")
