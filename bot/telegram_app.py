@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from telegram import InlineKeyboardMarkup, Update
 from telegram.error import BadRequest, InvalidToken, NetworkError
 from telegram.ext import Application, ApplicationBuilder, ContextTypes, ExtBot
+from telegram.warnings import PTBDeprecationWarning
 
 from bot import raw
 from bot.patience import Backoff
@@ -41,6 +43,8 @@ class SigningBot(ExtBot[None]):
 
 def build(token: str, server: str | None, signer: Signer) -> App:
     """`server` is the address of a Bot API server, None for Telegram's."""
+    # PTB says so each time that Telegram asks to wait, and bot.patience reads the new form.
+    warnings.filterwarnings("ignore", ".*attribute `retry_after`", PTBDeprecationWarning)
     options = {}
     if server is not None:
         address = server.rstrip("/")
