@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from bot.doctor import database, machine, model, telegram
+from bot.doctor import database, keys, machine, model, telegram
 from bot.doctor.findings import Finding, ill
 from bot.settings import Settings, SettingsError, read_settings
 
@@ -25,6 +25,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     url = make_url(settings.database_url)
     if url.get_backend_name() == "sqlite" and url.database:
         yield database.sqlite_file(Path(url.database).resolve())
+    else:
+        yield database.server(settings.database_url)
+    yield keys.master_key(settings.master_key)
+    yield keys.fits(settings.database_url, settings.master_key)
     yield machine.port(settings.lanner_playground_port, "LANNER_PLAYGROUND_PORT")
     yield model.adapter(settings.adapters_dir, settings.lanner_adapter)
     yield model.gpu()
