@@ -7,7 +7,7 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
   then echo $$p; exit; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint pictures bench train check-lines doctor clean
+.PHONY: help install run test lint pictures bench train soak doctor backup restore check-lines audit clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -28,7 +28,8 @@ $(VENV)/.dev: $(VENV)/.run
 	@if ! command -v chromium >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	  (apt-get update -q && apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core) || \
 	  echo "Chromium could not be installed: the browser tests will be skipped."; fi
-	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null 2>&1 \
+	  && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	  (apt-get update -q && apt-get install -q -y --no-install-recommends postgresql) || \
 	  echo "PostgreSQL could not be installed: its tests will be skipped."; fi
 	@touch $@
@@ -46,7 +47,7 @@ lint: $(VENV)/.dev ## style, types and the walls between the rooms
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/bandit -q -r bot model training migrations -c pyproject.toml
+	$(VENV)/bin/bandit -q -ll -c pyproject.toml -r bot model training migrations
 
 test: lint ## set everything up, lint, and run the tests
 	$(PYTHON) -m pytest
@@ -62,6 +63,18 @@ check-lines: $(VENV)/.run ## fail for crisis lines that were checked over 12 mon
 
 pictures: $(VENV)/.dev ## take the README's pictures anew, from a real talk with the demo model
 	LANNER_PICTURES=docs/images $(PYTHON) -m pytest tests/e2e/test_browser.py -k readmes_pictures
+
+backup: $(VENV)/.run ## write a sealed backup into LANNER_BACKUP_DIR, while Lanner runs or not
+	@$(PYTHON) -m bot.backup make
+
+restore: $(VENV)/.run ## read FILE=… into an empty database
+	@$(PYTHON) -m bot.backup restore "$(FILE)"
+
+soak: $(VENV)/.dev ## the durability promises at full size: 10,000 updates and 200 kills, SQLite and PostgreSQL
+	$(PYTHON) -m tests.faults.soak
+
+audit: $(VENV)/.dev ## ask the advisory database about the pinned versions (needs the internet)
+	$(VENV)/bin/pip-audit -r constraints.txt --no-deps --disable-pip
 
 clean: ## remove the environment (people's data in data/ stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

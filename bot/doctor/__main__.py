@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from bot.doctor import database, key, machine, model, telegram
+from bot.doctor import database, keys, machine, model, telegram
 from bot.doctor.findings import Finding, ill
 from bot.settings import Settings, SettingsError, read_settings
 
@@ -22,14 +22,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Each part in turn, the quick ones first."""
     yield machine.python()
     yield machine.disk(settings.lanner_data_dir)
-    url, exists = make_url(settings.database_url), True
+    url = make_url(settings.database_url)
     if url.get_backend_name() == "sqlite" and url.database:
-        path = Path(url.database).resolve()
-        exists = path.exists()
-        yield database.sqlite_file(path)
+        yield database.sqlite_file(Path(url.database).resolve())
     else:
         yield database.server(settings.database_url)
-    yield key.key(settings.master_key, database_exists=exists)
+    yield keys.master_key(settings.master_key)
+    yield keys.fits(settings.database_url, settings.master_key)
     yield machine.port(settings.lanner_playground_port, "LANNER_PLAYGROUND_PORT")
     yield machine.port(settings.lanner_dashboard_port, "LANNER_DASHBOARD_PORT")
     yield model.adapter(settings.adapters_dir, settings.lanner_adapter)

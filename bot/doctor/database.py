@@ -7,34 +7,39 @@ import sqlite3
 from pathlib import Path
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from bot.doctor.findings import Finding, ill, note, well
 
-ANSWER_S = 10.0
+CONNECT_S = 5
 RESTORE = "Stop Lanner, move the file away, and restore a backup."
 
 
 def server(url: str) -> Finding:
-    """The database on a server; `url` may hold a password and is never shown."""
+    """The PostgreSQL server that `url` names."""
     try:
-        asyncio.run(asyncio.wait_for(_ask(url), ANSWER_S))
-    except (OSError, SQLAlchemyError, TimeoutError, ValueError) as error:
+        version, revision = asyncio.run(_asked(url))
+    except Exception as error:
+        # The driver's own words may repeat the password.
         return ill(
             "database",
-            f"The database server does not answer ({type(error).__name__}).",
-            "Check LANNER_DATABASE_URL, the server, and that this user may connect.",
+            f"PostgreSQL cannot be used ({type(error).__name__}).",
+            "Check that the server runs, and user, password, host and name in LANNER_DATABASE_URL.",
         )
-    return well("database", "The database server answers.")
+    return well("database", f"PostgreSQL {version}, at revision {revision or 'none yet'}.")
 
 
-async def _ask(url: str) -> None:
-    engine = create_async_engine(url, poolclass=NullPool)
+async def _asked(url: str) -> tuple[str, str | None]:
+    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": CONNECT_S})
     try:
         async with engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+            version = (await connection.execute(text("SHOW server_version"))).scalar_one()
+            known = text("SELECT to_regclass('alembic_version')")
+            if (await connection.execute(known)).scalar() is None:
+                return version, None
+            found = await connection.execute(text("SELECT version_num FROM alembic_version"))
+            return version, found.scalar()
     finally:
         await engine.dispose()
 

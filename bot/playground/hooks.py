@@ -28,7 +28,7 @@ class Hooks:
     async def run(self) -> None:
         """Until cancelled."""
         # The receiver is on this machine: its certificate, if any, is its own.
-        async with httpx.AsyncClient(timeout=30, trust_env=False, verify=False) as client:  # noqa: S501
+        async with httpx.AsyncClient(timeout=30, trust_env=False, verify=False) as client:  # noqa: S501 # nosec B501
             while True:
                 hook, waiting = self._world.updates.webhook, self._world.updates.waiting
                 if hook is None or not waiting:

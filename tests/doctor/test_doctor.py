@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.doctor import database, key, machine, model
+from bot.doctor import database, machine, model
 from bot.doctor.findings import Finding
 from bot.doctor.telegram import telegram
 from bot.playground.server import Playground
-from bot.sealing.master import MasterSource
 from bot.store.database import open_database
 
 ROOT = Path(__file__).parents[2]
@@ -111,35 +110,6 @@ def test_a_damaged_database_is_ill(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "lanner.db"
     path.write_bytes(content)
     assert database.sqlite_file(path).state == "ill"
-
-
-def test_a_server_that_does_not_answer_is_a_sentence_without_its_password() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        found = database.server(f"postgresql+asyncpg://me:hidden@127.0.0.1:{port}/lanner")
-    assert found.state == "ill"
-    assert "hidden" not in repr(found)
-
-
-def test_a_missing_key_is_ill_only_beside_a_database(tmp_path: Path) -> None:
-    source = MasterSource(tmp_path / "master.key")
-    assert key.key(source, database_exists=False).state == "well"
-    assert key.key(source, database_exists=True).state == "ill"
-
-
-def test_a_key_that_others_may_read_is_noted_and_not_shown(tmp_path: Path) -> None:
-    source = MasterSource(tmp_path / "master.key")
-    source.load(create=True)
-    assert key.key(source, database_exists=True).state == "well"
-    source.path.chmod(0o644)
-    found = key.key(source, database_exists=True)
-    assert found.state == "note"
-    assert source.path.read_text().strip() not in repr(found)
-
-
-def test_a_key_that_is_none_is_ill(tmp_path: Path) -> None:
-    assert key.key(MasterSource(tmp_path, "nonsense"), database_exists=True).state == "ill"
 
 
 def test_a_foreign_database_is_noted(tmp_path: Path) -> None:
