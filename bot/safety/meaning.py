@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bot.safety.classifier import Manifest, Scores
+from bot.safety.policy import LEANS
 from bot.safety.rules import Finding
 from bot.safety.types import Health, Level
 
@@ -83,7 +84,9 @@ class Meaning:
         level = self._level(scores, limits)
         refuse = _REFUSALS.get(scores.category) if level >= Level.HIGH else None
         name = f"{source}.{scores.category}"
-        return (Finding(name, int(level), refuse, score=round(scores.high, 3)),)
+        found = Finding(name, int(level), refuse, score=round(scores.high, 3))
+        leaning = scores.high >= self._limits.get(f"{limits}.lean", 1.0)
+        return (found, Finding(LEANS, 0)) if leaning else (found,)
 
     def _level(self, scores: Scores, limits: str) -> Level:
         if scores.high >= self._limits[f"{limits}.high"]:

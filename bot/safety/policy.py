@@ -12,6 +12,8 @@ from bot.safety.rules import Finding
 from bot.safety.types import Level
 
 WINDOW = 8  # earlier messages of the person that still count
+LEANS = "marker.leans"  # the classifier is not sure, but a sign that a rule found is enough
+_BY_CLASSIFIER = ("classifier", "context")
 _OWN_INTENT = frozenset({"suicide.self", "suicide.die", "suicide.word"})
 SAME_SENTENCE = _OWN_INTENT | {"marker.time"}  # together they mean more than apart
 _SIGNS = 2  # earlier messages with a sign that make one more a high risk
@@ -60,6 +62,9 @@ def judge_message(findings: Sequence[Finding]) -> Verdict:
     if {"marker.heights", "marker.distress"} <= ids:
         level = max(level, 2)
         reasons.append("policy.means_after_distress")
+    if LEANS in ids and any(f.level == 1 and f.category not in _BY_CLASSIFIER for f in findings):
+        level = max(level, 2)
+        reasons.append("policy.rule_and_classifier")
     refuse = next((f.refuse for f in sorted(findings, key=lambda f: -f.level) if f.refuse), None)
     meant = max((f.score for f in findings if f.score is not None), default=0.0)
     return Verdict(Level(level), tuple(dict.fromkeys(reasons)), refuse, meant)

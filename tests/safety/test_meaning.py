@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,6 +70,16 @@ def test_what_only_the_rules_hear_is_stopped() -> None:
 
 def test_a_request_for_a_method_is_refused() -> None:
     assert gate(FakeJudge(scores(0.8, category="method"))).assess(PLAIN).refuse == "method"
+
+
+def test_a_sign_that_a_rule_found_is_danger_where_the_classifier_leans_to_it() -> None:
+    sign = "I feel like a burden to everyone"
+    limits = {**LIMITS, "alone.lean": 0.3}
+    judge = FakeJudge(scores(0.35))
+    judge.manifest = replace(MANIFEST, thresholds=limits)
+    assert gate(FakeJudge(scores(0.35))).assess(sign).level is Level.CONCERN
+    assert gate(judge).assess(sign).level is Level.HIGH
+    assert gate(judge).assess(PLAIN).level < Level.HIGH
 
 
 def test_imminent_needs_both_its_own_and_the_high_threshold() -> None:

@@ -32,6 +32,7 @@ SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
 # harder than real talk, for half of them were written to look like danger.
 ALARMS = {"concern": 0.10, "high": 0.05, "imminent": 0.01}
 NAMES = tuple(ALARMS)
+LEAN = 0.20  # the same for what is danger only beside a sign that a rule found
 
 
 def reader() -> Reader:
@@ -103,6 +104,8 @@ def _thresholds(
             p = calibrate.probability(found[rows, i].astype(float), platt[i])
             quiet = calibrate.threshold(p, truth > 0, ALARMS[name])
             chosen[f"{where}.{name}"] = round(quiet, 4)
+        p = calibrate.probability(found[rows, 1].astype(float), platt[1])
+        chosen[f"{where}.lean"] = round(calibrate.threshold(p, truth > 0, LEAN), 4)
     return chosen
 
 
