@@ -7,7 +7,7 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
   then echo $$p; exit; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean
+.PHONY: help install run test lint doctor clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -30,8 +30,13 @@ $(VENV)/.dev: $(VENV)/.run
 	  echo "Chromium could not be installed: the browser tests will be skipped."; fi
 	@touch $@
 
+install: $(VENV)/.run ## set everything up, start nothing
+
+doctor: $(VENV)/.run ## test token, clock, disk, GPU, database, adapter, and say how to mend each
+	@$(PYTHON) -m bot.doctor
+
 run: $(VENV)/.run ## set everything up and start Lanner (a browser demo without a token)
-	@exec $(PYTHON) -m bot
+	@export LANNER_PLAYGROUND_DIR="$${LANNER_PLAYGROUND_DIR-data/page}"; exec $(PYTHON) -m bot
 
 lint: $(VENV)/.dev ## style, types and the walls between the rooms
 	$(VENV)/bin/ruff check .

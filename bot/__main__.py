@@ -1,33 +1,38 @@
-"""`python -m bot`: start, signals, exit codes. 0 stopped, 1 cannot start."""
+"""`python -m bot`: start, signals, exit codes.
+
+0   stopped on request
+1   cannot start; the sentence on stderr says what to do
+75  the model's device has died: start again, and open turns are taken up
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 
 from telegram.error import InvalidToken, TelegramError
 
-from bot.app import Lanner
+from bot.app import DeviceDead, Lanner
 from bot.loading import model_for
+from bot.lock import AlreadyRunning
+from bot.logs import configure_logging
 from bot.settings import Settings, SettingsError, read_settings
 from bot.store.database import StoreError
+from model.types import Model
+
+AGAIN = 75
 
 
-async def main(settings: Settings) -> None:
+async def main(settings: Settings, model: Model) -> None:
     """Run until SIGTERM or SIGINT."""
-    lanner = Lanner(settings, model_for(settings))
+    lanner = Lanner(settings, model)
     await lanner.start()
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    if lanner.playground:
-        print("There is no TELEGRAM_BOT_TOKEN, so this is a demo in your browser.")
-        print(f"Chat with Lanner at {lanner.playground.url}", flush=True)
-    else:
-        print("Lanner talks on Telegram.", flush=True)
+    print(_greeting(lanner), flush=True)
     running, waiting = asyncio.create_task(lanner.run()), asyncio.create_task(ended.wait())
     await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
     failure = running.exception() if running.done() else None
@@ -39,30 +44,48 @@ async def main(settings: Settings) -> None:
         raise failure
 
 
-def entry() -> int:
+def entry(settings: Settings, model: Model) -> int:
     """The program; returns its exit code."""
     try:
-        settings = read_settings()
-        logging.basicConfig(level=settings.lanner_log_level, format="%(levelname)s %(message)s")
-        # httpx writes the bot's token into its log lines, apscheduler noise.
-        for name in ("httpx", "httpcore", "apscheduler", "alembic", "uvicorn"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        asyncio.run(main(settings))
-    except (SettingsError, StoreError) as error:
-        print(error, file=sys.stderr)
+        asyncio.run(main(settings, model))
+    except DeviceDead:
+        return AGAIN
+    except (StoreError, AlreadyRunning) as error:
+        return _refuse(str(error))
     except InvalidToken:
-        print("Telegram does not know TELEGRAM_BOT_TOKEN: copy it again from @BotFather.",
-              file=sys.stderr)  # fmt: skip
+        return _refuse("Telegram does not know TELEGRAM_BOT_TOKEN: copy it again from @BotFather.")
     except TelegramError as error:
-        print(f"Telegram cannot be reached ({type(error).__name__}): check the network.",
-              file=sys.stderr)  # fmt: skip
+        return _refuse(f"Telegram refused ({type(error).__name__}): check the network.")
     except OSError as error:
-        print(f"The page's port cannot be opened ({error.strerror}): set LANNER_PLAYGROUND_PORT.",
-              file=sys.stderr)  # fmt: skip
-    else:
-        return 0
+        return _refuse(
+            f"A port or a file cannot be opened ({error.strerror}): set LANNER_PLAYGROUND_PORT or "
+            "LANNER_WEBHOOK_PORT, and check LANNER_DATA_DIR."
+        )
+    return 0
+
+
+def _greeting(lanner: Lanner) -> str:
+    if lanner.playground is None:
+        return f"Lanner talks on Telegram. For its operator: {lanner.dashboard.url}"
+    return (
+        "There is no TELEGRAM_BOT_TOKEN, so this is a demo in your browser.\n"
+        f"Chat with Lanner at {lanner.playground.url}"
+    )
+
+
+def _refuse(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
     return 1
 
 
+def _start() -> int:
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        return _refuse(str(error))
+    configure_logging(settings)
+    return entry(settings, model_for(settings))
+
+
 if __name__ == "__main__":
-    sys.exit(entry())
+    sys.exit(_start())

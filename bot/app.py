@@ -1,120 +1,218 @@
 """The composition root: takes settings and replaceable parts, returns the running whole.
 
-The only place that chooses the decoder, the store and the transport.
+The only place that chooses the decoder, the store and the transport. Long-lived
+tasks are started here, awaited here and ended here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from telegram import Bot, BotCommandScopeChat, Update
-from telegram.error import TelegramError
-from telegram.ext import (
-    Application,
-    ApplicationBuilder,
-    CallbackQueryHandler,
-    CommandHandler,
-    MessageHandler,
-    filters,
-)
+from telegram import Bot
 
-from bot import texts
+from bot import raw, texts
+from bot.care import Care
 from bot.chat import ChatService
-from bot.handlers import admin, people, talk
+from bot.check_ins import check_in_by
+from bot.clock import Clock, system_clock
+from bot.emergency import Emergency
+from bot.handlers import table
 from bot.handlers.context import Services
-from bot.inbox import Inbox, chat_of
+from bot.inbox import Inbox
+from bot.lock import InstanceLock
+from bot.observe.metrics import Metrics
+from bot.observe.server import DashboardServer
+from bot.observe.snapshot import Sources
+from bot.observing import Counts
+from bot.operator_status import OperatorStatus, banner
+from bot.people import PeopleService
 from bot.playground.server import Playground
 from bot.playground.state import person_id
-from bot.safety.gate import RuleGate
-from bot.safety.guard import SentenceGuard
-from bot.safety.types import Level
+from bot.polling import Polling
+from bot.privacy import Privacy
+from bot.safety.gate import SafetyGate
+from bot.schedule import Schedule
+from bot.sealing.master import MasterSource
 from bot.settings import Settings
-from bot.store.database import open_database
 from bot.store.store import Store
-from model.types import Model, ModelError, Sampling
+from bot.telegram_app import Handling, build, reach
+from bot.webhook import Webhook
+from model.types import Model, ModelError
 
 DEMO_TOKEN = "1:playground"  # noqa: S105 - opens nothing but the page on this machine
+# How long open turns may take to say that the device has died.
+LAST_WORDS_S = 10.0
 log = logging.getLogger(__name__)
+
+
+OpenStore = Callable[[str, Path, Clock, MasterSource], Awaitable[Store]]
+
+
+class DeviceDead(Exception):
+    """The model's device cannot be used by this process again; the sentence says why."""
+
+
+class Service(Protocol):
+    """Something that works beside the turns."""
+
+    def start(self) -> None:
+        """Begin, in the running loop."""
+
+    async def stop(self) -> None:
+        """End, and wait until it has ended."""
 
 
 class Lanner:
     """`start()`, then `run()` until cancelled, then `stop()`."""
 
-    def __init__(self, settings: Settings, model: Model) -> None:
-        self.settings, self.model = settings, model
-        self.gate = RuleGate()
+    def __init__(
+        self,
+        settings: Settings,
+        model: Model,
+        clock: Clock = system_clock,
+        open_store: OpenStore = Store.open,
+        gate: SafetyGate | None = None,
+    ) -> None:
+        self.settings, self.model, self.clock = settings, model, clock
+        self._open_store = open_store
+        self.gate, self.metrics = gate or SafetyGate.open(), Metrics()
+        self.counts = Counts(others=[self.metrics])
         self.playground: Playground | None = None
+        self.background: list[Service] = []
+        self.lock: InstanceLock | None = None
         self._tasks: list[asyncio.Task[Any]] = []
-        self._scheduler = AsyncIOScheduler(timezone=UTC)
 
     async def start(self) -> None:
         """Open everything; the model loads while the bot already answers."""
         settings = self.settings
-        opened = await open_database(settings.database_url, settings.lanner_data_dir)
-        self.store = Store(*opened, lambda: datetime.now(UTC))
-        self.application = await self._application()
+        if settings.database_file is not None:
+            self.lock = InstanceLock.take(settings.database_file)
+        self.store = await self._open_store(
+            settings.database_url, settings.lanner_data_dir, self.clock, settings.master_key
+        )
+        await self._open_telegram()
+        self.emergency = Emergency(self.gate, self._admins(), self.counts)
         self.chat = ChatService(
-            self.store, self.gate, SentenceGuard, self.model, self._sampling(),
-            settings.lanner_deadline_s,
+            self.store, self.gate, self.model, settings.sampling, settings.lanner_deadline_s,
+            self.counts, self.emergency,
         )  # fmt: skip
-        self.services = Services(
-            self.store, self.chat, self.model, self._admins(),
-            settings.lanner_retention_days, self._describe,
+        self.care = Care.build(
+            self.bot, self.store, self.clock, self.gate, self._admins(),
+            settings.lanner_follow_up_minutes,
         )  # fmt: skip
+        self.inbox = Inbox(
+            self.store, Handling(self.application), self._overtakes, self._given_up,
+            self._store_failed, self.counts,
+        )  # fmt: skip
+        self.intake = self._intake()
+        self.services = self._services()
         self.application.bot_data["services"] = self.services
-        _add_handlers(self.application)
-        await self.application.initialize()
-        self.inbox = Inbox(self.store, self._handle, self._urgent)
-        self._scheduler.add_job(self.store.retain, "interval", [settings.lanner_retention_days],
-                                hours=1, next_run_time=datetime.now(UTC))  # fmt: skip
-        self._scheduler.start()
-        self._tasks = [asyncio.create_task(self._load()), asyncio.create_task(self._menu())]
+        table.register(self.application)
+        self.care.hook(self.chat.hooks, self.store)
+        send = check_in_by(self.bot, self.store)
+        days = settings.lanner_retention_days
+        self.background += [Schedule(self.store, self.clock, send, days), self.care.follow_ups]
+        await self._open_dashboard()
+        for service in self.background:
+            service.start()
+        menus = table.set_menus(self.bot, self.services.admins)
+        self._tasks = [asyncio.create_task(self._load()), asyncio.create_task(menus)]
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Answer until cancelled; raises DeviceDead, or what ends the talk with Telegram."""
         await self.inbox.resume()
-        await self.inbox.poll(self.application.bot)
+        tasks = {
+            asyncio.create_task(self.intake.run(self.bot), name="intake"),
+            asyncio.create_task(self._device(), name="device"),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stop(self) -> None:
-        """Turns first, then the device, then the rest."""
+        """Free the device, let deliveries end, park the rest; then everything else."""
+        self.chat.park()
         await self.inbox.stop()
-        await self.model.stop()
+        for service in reversed(self.background):
+            await service.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._scheduler.shutdown(wait=False)
+        await self.model.stop()
+        await self.dashboard.stop()
         await self.application.shutdown()
         if self.playground:
             await self.playground.stop()
         await self.store.close()
+        if self.lock is not None:
+            self.lock.release()
 
-    async def _application(self) -> Application[Any, Any, Any, Any, Any, Any]:
-        token = self.settings.telegram_bot_token
-        builder = ApplicationBuilder().updater(None)
-        if token is not None:
-            return builder.token(token.get_secret_value()).build()
-        port = self.settings.lanner_playground_port
-        self.playground = Playground(DEMO_TOKEN, port, lambda: {"text": self._banner()})
-        await self.playground.start()
-        url = self.playground.url
-        builder = builder.token(DEMO_TOKEN).base_url(f"{url}bot").base_file_url(f"{url}file/bot")
-        return builder.build()
+    @property
+    def bot(self) -> Bot:
+        """Telegram, or the demo page."""
+        found: Bot = self.application.bot
+        return found
+
+    async def _open_telegram(self) -> None:
+        token, server = self.settings.telegram_bot_token, self.settings.lanner_api_url
+        if token is None:
+            where = self.settings.lanner_data_dir.name
+            self.playground = Playground(
+                DEMO_TOKEN, self.settings.lanner_playground_port,
+                lambda: {"text": banner(self.model, where)},
+                keep=self.settings.lanner_playground_dir,
+            )  # fmt: skip
+            await self.playground.start()
+            server = self.playground.url
+        self.application = build(token.get_secret_value() if token else DEMO_TOKEN, server)
+        await reach(self.application)
+
+    async def _open_dashboard(self) -> None:
+        """A taken port costs the operator a page, never anyone a reply."""
+        sources = Sources(
+            self.model.status, self.intake.age_s, self.store.quarantined_count,
+            lambda: len(self.inbox.workers()),
+        )  # fmt: skip
+        self.dashboard = DashboardServer(self.settings.lanner_dashboard_port, self.metrics, sources)
+        try:
+            await self.dashboard.start()
+        except OSError as error:
+            log.warning(
+                "The dashboard's port cannot be opened (%s): set LANNER_DASHBOARD_PORT.",
+                error.strerror,
+            )
+
+    def _intake(self) -> Polling | Webhook:
+        settings, secret = self.settings, self.settings.lanner_webhook_secret
+        if settings.lanner_webhook_url is None:
+            return Polling(self.inbox, self._store_failed, self.counts)
+        known = secret.get_secret_value() if secret else secrets.token_urlsafe(32)
+        return Webhook(
+            self.inbox, self._store_failed, settings.lanner_webhook_url, known,
+            settings.lanner_webhook_host, settings.lanner_webhook_port,
+        )  # fmt: skip
+
+    def _services(self) -> Services:
+        days = self.settings.lanner_retention_days
+        status = OperatorStatus(self.model, self.store, self.counts, self.intake.age_s, self.gate)
+        return Services(
+            self.store, self.chat, PeopleService(self.store, self.clock, days, self.gate.languages),
+            Privacy(self.store, self.clock), self.care, self.model, self._admins(), status.words,
+        )  # fmt: skip
 
     def _admins(self) -> frozenset[int]:
         demo = {person_id("admin")} if self.playground else set()
         return frozenset(self.settings.lanner_admins) | demo
-
-    def _sampling(self) -> Sampling:
-        return Sampling(
-            temperature=self.settings.lanner_temperature,
-            max_new_tokens=self.settings.lanner_max_new_tokens,
-        )
 
     async def _load(self) -> None:
         try:
@@ -122,77 +220,33 @@ class Lanner:
         except ModelError as error:
             log.error("%s", error)
 
-    async def _menu(self) -> None:
-        """Admins see their commands, others do not."""
-        everyone = list(texts.COMMANDS.items())
-        bot: Bot = self.application.bot
-        with suppress(TelegramError):
-            await bot.set_my_commands(everyone)
-        for number in self.services.admins:
-            # An admin who has not yet written to the bot has no chat to set it for.
-            with suppress(TelegramError):
-                await bot.set_my_commands(
-                    [*everyone, *texts.ADMIN_COMMANDS.items()], BotCommandScopeChat(number)
-                )
+    async def _device(self) -> None:
+        """Ends by DeviceDead, once the turns that waited for the device have said so."""
+        sentence = await self.model.failed()
+        log.error("%s", sentence)
+        self.chat.writer.device_died(texts.DEVICE_DEAD)
+        await self.inbox.quiet(LAST_WORDS_S)
+        raise DeviceDead(sentence)
 
-    async def _handle(self, raw: dict[str, Any]) -> None:
-        update = Update.de_json(raw, self.application.bot)
-        await self.application.process_update(update)
-
-    def _urgent(self, raw: dict[str, Any]) -> bool:
+    def _overtakes(self, update: raw.Raw) -> bool:
         """Stop, an edit and danger end the running reply of their chat at once."""
-        message = raw.get("message") or raw.get("edited_message") or {}
-        text = str(message.get("text", ""))
-        if text.split("@")[0].strip() == "/stop":
-            self.services.stopped[chat_of(raw)] = self.chat.stop(chat_of(raw))
+        chat = raw.chat_of(update)
+        person = raw.sender_of(update) or chat
+        if raw.wants_stop(update):
+            if self.chat.stop(chat, person):
+                self.services.stopped.add(int(update["update_id"]))
             return True
-        if "edited_message" in raw:
-            self.chat.stop(chat_of(raw))
-            return False
-        danger = bool(text) and self.gate.assess(text).level >= Level.HIGH
-        if danger:
-            self.chat.stop(chat_of(raw))
-        return danger
+        danger = self.emergency.is_danger(update)
+        if danger or "edited_message" in update:
+            self.chat.stop(chat, person)
+        return danger and "message" in update
 
-    def _banner(self) -> str:
-        status = self.model.status()
-        if status.state == "loading":
-            return "The model is loading…"
-        kind = "A demo model, not the product's" if status.demo else "The model"
-        return (
-            f"{kind}: {status.model or 'none'}, {status.parameters / 1e6:.0f} M parameters, on "
-            f"{status.device or 'no device'}. A real service runs Falcon-7B on a GPU. Stored in "
-            f"{self.settings.lanner_data_dir.name}/ on this machine. Not for emergencies."
-        )
+    async def _given_up(self, update: raw.Raw) -> None:
+        """The person of an update that nothing can handle is told; danger is answered."""
+        if self.emergency.is_danger(update):
+            await self.emergency.tell(self.bot, update)
+        elif raw.is_private(update):
+            await self.bot.send_message(raw.chat_of(update), texts.GIVEN_UP)
 
-    def _describe(self) -> str:
-        status = self.model.status()
-        last = self.inbox.last_poll
-        ago = None if last is None else time.monotonic() - last
-        return "\n".join(
-            [
-                f"Model: {status.model} ({status.state}), {status.parameters / 1e6:.0f} M, "
-                f"on {status.device} by {status.path}",
-                f"Adapter: {status.adapter or 'none'} {(status.adapter_sha256 or '')[:16]}",
-                f"Running {status.running} of {status.slots}, waiting {status.waiting} of "
-                f"{status.capacity}, {status.tokens_per_s:.1f} tokens/s in all",
-                f"Memory: {status.memory_bytes / 1e9:.2f} GB",
-                f"Last poll: {people.age(ago)} ago; last error: {status.last_error or 'none'}",
-            ]
-        )
-
-
-def _add_handlers(application: Application[Any, Any, Any, Any, Any, Any]) -> None:
-    commands = {
-        "start": people.start, "help": people.help_, "new": people.new, "stop": people.stop,
-        "retry": talk.retry, "status": people.status, "settings": people.settings,
-        "privacy": people.privacy, "export": people.export, "forget_me": people.forget_me,
-        "reload": admin.reload, "adapters": admin.adapters,
-    }  # fmt: skip
-    fresh = filters.UpdateType.MESSAGE
-    for name, handler in commands.items():
-        application.add_handler(CommandHandler(name, handler, filters=fresh))
-    application.add_handler(CallbackQueryHandler(people.button))
-    application.add_handler(MessageHandler(filters.TEXT & ~filters.COMMAND, talk.message))
-    application.add_handler(MessageHandler(filters.COMMAND & fresh, talk.unknown_command))
-    application.add_handler(MessageHandler(~filters.TEXT & fresh, talk.unknown))
+    async def _store_failed(self, updates: list[raw.Raw], error: Exception) -> None:
+        await self.emergency.store_failed(self.bot, updates, error)

@@ -1,232 +1,220 @@
 """A chat turn: history, gate, model, guard, reply, history.
 
-Knows the ports (store, gate, model, delivery); knows nothing of commands or
-of how updates arrive. The gate decides before the model is asked anything.
+A turn is named by its update and leaves its state in the store's outbox, so
+that the same update, handled again after a crash, goes on where it was. Knows
+the ports (store, gate, model, postman); knows nothing of commands or of how
+updates arrive. The gate decides before the model is asked anything.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from telegram import Bot
 
 from bot import texts
-from bot.delivery import Delivery
-from bot.safety.types import (
-    Assessment,
-    Gate,
-    GuardTripped,
-    HistoryTurn,
-    Level,
-    OutputGuard,
-    PersonContext,
-)
+from bot.asking import Asked, Hooks
+from bot.emergency import Emergency
+from bot.formatting import parts
+from bot.history import Find, Said, further, last, message_of, said_in, spoken
+from bot.keyboards import STOP
+from bot.live import LiveView, Mode
+from bot.observing import TurnObserver, TurnReport
+from bot.outbox import Postman
+from bot.safety.types import Assessment, Gate, Level, PersonContext
 from bot.store.conversations import Superseded
 from bot.store.store import Store
-from bot.store.tables import Conversation, Message
-from model.types import (
-    Cancelled,
-    Done,
-    Failed,
-    Model,
-    ModelError,
-    Queued,
-    Request,
-    Sampling,
-    Text,
-    Turn,
-)
+from bot.store.tables import Conversation, Message, OutboxPart, Person
+from bot.writing import Outcome, Writer
+from model.types import Model, Request, Sampling, Turn
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a model's reply ended. `done` is None unless it is whole."""
-
-    text: str
-    done: Done | None = None
-    keep: bool = True
+Prepare = Callable[[Conversation, list[Message]], Awaitable[None]]
 
 
 class ChatService:
-    """Answers people. One instance for all chats."""
+    """Answers people. One instance for all chats; a chat's turns come one by one."""
 
     def __init__(
         self,
         store: Store,
         gate: Gate,
-        guard: Callable[[], OutputGuard],
         model: Model,
         sampling: Sampling,
         deadline_s: float,
+        observer: TurnObserver,
+        emergency: Emergency,
     ) -> None:
-        self.store, self.gate, self.model = store, gate, model
-        self._guard, self._sampling, self._deadline = guard, sampling, deadline_s
-        self._numbers = itertools.count(1)
-        self._running: dict[int, str] = {}
+        self.store, self.gate, self.model, self.hooks = store, gate, model, Hooks()
+        self.writer = Writer(model)
+        self._postman, self._observer = Postman(store, observer), observer
+        self._sampling, self._deadline, self._emergency = sampling, deadline_s, emergency
+        self._running: dict[tuple[int, int], tuple[str, asyncio.Task[object] | None]] = {}
 
-    def stop(self, chat_id: int) -> bool:
-        """Stop the chat's reply at the next token."""
-        request = self._running.get(chat_id)
-        return request is not None and self.model.cancel(request)
+    def stop(self, chat: int, person: int | None = None) -> bool:
+        """Stop the reply that is being written, at the next token; in a group, the person's."""
+        running = self._running.get((chat, chat if person is None else person))
+        return running is not None and self.writer.stop(running[0])
 
-    async def answer(
-        self, bot: Bot, person_id: int, chat_id: int, text: str, message_id: int
-    ) -> None:
-        """One turn; the person's words are stored before anything else happens."""
-        talk = await self.store.conversation(person_id, chat_id)
-        earlier = await self.store.history(talk.id)
-        asked = [
-            i for i, m in enumerate(earlier) if m.role == "user" and m.telegram_id == message_id
-        ]
-        if asked:
-            await self._resume(bot, person_id, talk, earlier, asked[0])
-            return
-        await self.store.add_message(talk.id, "user", text, telegram_id=message_id)
-        await self._reply(bot, person_id, talk, earlier, text)
+    def park(self) -> None:
+        """Free the device at once, for the next start to answer anew: the process ends."""
+        for request, task in self._running.values():
+            if task is not None:
+                task.cancel()
+            self.model.cancel(request)
 
-    async def _resume(
-        self, bot: Bot, person_id: int, talk: Conversation, history: list[Message], at: int
-    ) -> None:
-        """A turn that a crash cut off: send what was written, or write it."""
-        replies = [m for m in history[at + 1 :] if m.role == "assistant"]
-        if not replies:
-            await self._reply(bot, person_id, talk, history[:at], history[at].text)
-        for reply in replies[:1]:
-            if reply.telegram_id is None:
-                delivery = Delivery(bot, talk.chat_id, next(self._numbers))
-                await self._send(delivery, reply.id, reply.text)
+    async def answer(self, bot: Bot, asked: Asked) -> None:
+        """Answer a message; its words are stored before anything else happens."""
 
-    async def _send(self, delivery: Delivery, number: int, text: str) -> None:
-        """Text is on disk before it is sent, and known as sent after."""
-        await self.store.mark_sent(number, await delivery.send(text))
+        async def keep(talk: Conversation, history: list[Message]) -> None:
+            if said_in(history, asked.message_id) is None:
+                await self.store.add_message(
+                    talk.id, "user", asked.text, telegram_id=asked.message_id
+                )
 
-    async def retry(self, bot: Bot, person_id: int, chat_id: int) -> bool:
+        await self._turn(bot, asked, keep, message_of(asked.message_id))
+
+    async def edited(self, bot: Bot, asked: Asked) -> None:
+        """Answer anew from an edited message; what came after it is forgotten."""
+
+        async def change(talk: Conversation, history: list[Message]) -> None:
+            old = said_in(history, asked.message_id)
+            if old is not None:
+                await self.store.cut_from(talk.id, old.id)
+            await self.store.add_message(talk.id, "user", asked.text, telegram_id=asked.message_id)
+
+        await self._turn(bot, asked, change, message_of(asked.message_id))
+
+    async def retry(self, bot: Bot, asked: Asked) -> bool:
         """Answer the last message again; False when there is none."""
-        talk = await self.store.conversation(person_id, chat_id)
-        history = await self.store.history(talk.id)
-        last = next((m for m in reversed(history) if m.role == "user"), None)
-        if last is None:
-            return False
-        await self.store.cut_from(talk.id, last.id + 1)
-        talk = await self.store.conversation(person_id, chat_id)  # the cut began a new epoch
-        earlier = [m for m in history if m.id < last.id]
-        await self._reply(bot, person_id, talk, earlier, last.text)
+
+        async def cut(talk: Conversation, history: list[Message]) -> None:
+            if (said := last(talk, history)) is not None:
+                await self.store.cut_from(talk.id, said.number + 1)
+
+        return await self._turn(bot, asked, cut, last)
+
+    async def go_on(self, bot: Bot, asked: Asked) -> bool:
+        """Let the model go on from its last words; False when there are none."""
+
+        async def nothing(_talk: Conversation, _history: list[Message]) -> None:
+            """The history stays as it is."""
+
+        return await self._turn(bot, asked, nothing, further)
+
+    async def _turn(self, bot: Bot, asked: Asked, prepare: Prepare, find: Find) -> bool:
+        """Begin the turn, or go on with one that a crash cut off; False: nothing to answer."""
+        begun = await self.store.turn_parts(asked.turn)
+        if begun and begun[0].state in ("generated", "sent"):
+            await self._deliver(bot, asked, begun)
+            return True
+        try:
+            said, first = await self._said(asked, begun, prepare, find)
+            if said is None or first is None:
+                return False
+            await self._reply(bot, asked, said, first)
+        except Superseded:
+            # The person erased, left or changed this conversation meanwhile.
+            self._observer.turn_ended(TurnReport("dropped"))
+            await self._postman.withdraw(bot, await self.store.turn_parts(asked.turn) or begun)
         return True
 
-    async def edited(
-        self, bot: Bot, person_id: int, chat_id: int, text: str, message_id: int
-    ) -> None:
-        """Answer anew from an edited message; what came after it is forgotten."""
-        self.stop(chat_id)
-        talk = await self.store.conversation(person_id, chat_id)
+    async def _said(
+        self, asked: Asked, begun: list[OutboxPart], prepare: Prepare, find: Find
+    ) -> tuple[Said | None, OutboxPart | None]:
+        if begun:
+            talk = await self.store.talk(begun[0].conversation_id)
+            if talk is None or talk.epoch != begun[0].epoch:
+                raise Superseded
+            return find(talk, await self.store.history(talk.id)), begun[0]
+        talk = await self.store.conversation(asked.person, asked.chat)
         history = await self.store.history(talk.id)
-        old = next((m for m in history if m.role == "user" and m.telegram_id == message_id), None)
-        if old is not None:
-            await self.store.cut_from(talk.id, old.id)
-        await self.answer(bot, person_id, chat_id, text, message_id)
+        if find(talk, history) is None and not asked.text:
+            return None, None
+        await prepare(talk, history)
+        talk = await self.store.talk(talk.id)
+        if talk is None:
+            raise Superseded
+        said = find(talk, await self.store.history(talk.id))
+        return said, await self.store.open_turn(asked.turn, talk.id, talk.chat_id, talk.epoch)
 
-    async def _reply(
-        self, bot: Bot, person_id: int, talk: Conversation, earlier: list[Message], text: str
-    ) -> None:
-        found = self.gate.assess(text, _turns(earlier), Level(talk.risk))
+    async def _reply(self, bot: Bot, asked: Asked, said: Said, first: OutboxPart) -> None:
+        found = self.gate.assess(said.words, spoken(said.earlier), Level(said.talk.risk))
         await self.store.record_decision(
-            person_id, found.level, found.score, found.rules, found.version
+            asked.person, found.level, found.score, found.rules, found.version
         )
-        await self.store.set_risk(talk.id, found.level)
-        delivery = Delivery(bot, talk.chat_id, next(self._numbers))
-        person = await self.store.person(person_id)
-        context = PersonContext(person.language, person.country)
+        self._observer.decided(found.level)
+        await self.store.set_risk(said.talk.id, found.level)
+        for told in self.hooks.after_gate:
+            await told(asked, said.talk, found)
+        person = await self.store.person(asked.person)
         if found.model_may_answer:
-            outcome = await self._write(delivery, person_id, talk, earlier, text)
-            await self._deliver(delivery, talk, outcome, found, context)
+            kept = await self._by_model(bot, asked, said, first, found, person)
         else:
-            fixed = self.gate.reply(found, context)
-            number = await self.store.add_message(talk.id, "assistant", fixed.text, model="fixed")
-            await self._send(delivery, number, fixed.text)
+            fixed = self.gate.reply(found, _context(person)).text
+            kept = await self.store.generated(asked.turn, parts(fixed), fixed, model="fixed")
+            self._observer.turn_ended(TurnReport("fixed"))
+        await self._deliver(bot, asked, kept)
 
-    async def _deliver(
+    async def _by_model(
         self,
-        delivery: Delivery,
-        talk: Conversation,
-        outcome: Outcome,
+        bot: Bot,
+        asked: Asked,
+        said: Said,
+        first: OutboxPart,
         found: Assessment,
-        context: PersonContext,
-    ) -> None:
-        if outcome.keep and outcome.text.strip():
-            try:
-                number = await self.store.add_message(
-                    talk.id, "assistant", outcome.text, epoch=talk.epoch, **_measures(outcome.done)
-                )
-            except Superseded:
-                # The person erased or left this conversation while the model wrote.
-                return
-            await self._send(delivery, number, outcome.text)
-        else:
-            await delivery.send(outcome.text if outcome.text.strip() else texts.BROKEN)
-        if found.level is Level.CONCERN:
-            await delivery.send(self.gate.check_in(context).text)
+        person: Person,
+    ) -> list[OutboxPart]:
+        """Write, show the writing, and store the reply before it is delivered."""
+        before = await self.hooks.said_before(asked)
+        context = _context(person)
+        reply_to = asked.message_id if asked.group else None
+        mode = _mode(person.streaming, asked)
+        async with LiveView(
+            bot, asked.chat, mode, int(asked.turn),
+            lambda: self._postman.place(bot, first, reply_to, STOP), STOP,
+        ) as view:  # fmt: skip
+            guard = self.gate.guard(context)
+            outcome = await self._write(asked, said, lambda request: self.writer.write(
+                request, guard, view.show))  # fmt: skip
+            shown = [*before, *parts(outcome.text)]
+            if found.level is Level.CONCERN:
+                shown.append(self.gate.check_in(context).text)
+            words = outcome.text if outcome.keep else None
+            kept = await self.store.generated(asked.turn, shown, words, **outcome.made())
+        self._observer.turn_ended(outcome.report())
+        return kept
 
     async def _write(
-        self,
-        delivery: Delivery,
-        person_id: int,
-        talk: Conversation,
-        earlier: list[Message],
-        text: str,
+        self, asked: Asked, said: Said, write: Callable[[Request], Awaitable[Outcome]]
     ) -> Outcome:
-        name = f"{talk.chat_id}.{next(self._numbers)}"
         turns = (
             Turn("system", texts.SYSTEM),
-            *(Turn(t.role, t.text) for t in _turns(earlier)),
-            Turn("user", text),
+            *(Turn(t.role, t.text) for t in spoken(said.earlier)),
+            Turn("user", said.words),
         )
-        request = Request(name, str(person_id), str(talk.id), turns, self._sampling, self._deadline)
-        self._running[talk.chat_id] = name
+        owner, talk = str(asked.person), str(said.talk.id)
+        request = Request(asked.turn, owner, talk, turns, self._sampling, self._deadline)
+        self._running[asked.chat, asked.person] = request.id, asyncio.current_task()
         try:
-            return await self._follow(delivery, request)
-        except GuardTripped as tripped:
-            return Outcome(tripped.reply)
-        except ModelError as error:
-            return Outcome(str(error), keep=False)
+            return await write(request)
         finally:
-            self._running.pop(talk.chat_id, None)
-            self.model.cancel(name)
+            self._running.pop((asked.chat, asked.person), None)
 
-    async def _follow(self, delivery: Delivery, request: Request) -> Outcome:
-        guard, shown = self._guard(), ""
-        await delivery.show("", now=True)
-        async for event in self.model.submit(request):
-            if isinstance(event, Queued) and event.position > 1:
-                wait = f", about {event.wait_s:.0f} seconds" if event.wait_s else ""
-                await delivery.show(texts.WAITING.format(place=event.position, wait=wait))
-            elif isinstance(event, Text):
-                shown += guard.feed(event.text)
-                await delivery.show(shown)
-            elif isinstance(event, Done):
-                return Outcome(shown + guard.finish(), event)
-            elif isinstance(event, Cancelled):
-                return Outcome(shown or texts.STOPPED, keep=bool(shown))
-            elif isinstance(event, Failed):
-                return Outcome(event.sentence, keep=False)
-        return Outcome(texts.BROKEN, keep=False)
+    async def _deliver(self, bot: Bot, asked: Asked, kept: list[OutboxPart]) -> None:
+        if asked.turn in self._emergency.told:
+            # The person has the fixed text already, from when the store was down.
+            for part in kept:
+                await self.store.sent(part.id)
+            return
+        await self._postman.deliver(bot, kept, asked.message_id if asked.group else None)
 
 
-def _turns(messages: list[Message]) -> tuple[HistoryTurn, ...]:
-    return tuple(HistoryTurn("user" if m.role == "user" else "assistant", m.text) for m in messages)
+def _mode(streaming: str, asked: Asked) -> Mode:
+    if streaming == "off":
+        return "off"
+    return "draft" if streaming == "draft" and not asked.group else "edit"
 
 
-def _measures(done: Done | None) -> dict[str, Any]:
-    if done is None:
-        return {}
-    return {
-        "model": done.model,
-        "adapter": done.adapter,
-        "prompt_tokens": done.prompt_tokens,
-        "completion_tokens": done.completion_tokens,
-        "turns_left_out": done.turns_left_out,
-        "first_token_s": done.first_token_s,
-        "total_s": done.total_s,
-    }
+def _context(person: Person) -> PersonContext:
+    return PersonContext(person.language, person.country)

@@ -1,114 +1,163 @@
-"""Updates: on disk before Telegram is told, then in order for each chat.
+"""Updates that are on disk, handled in order for each chat.
 
-Polls by itself, since PTB confirms updates before they are handled. Stop and
-crisis overtake a chat's queue. Knows raw updates; knows nothing of replies.
+    open → attempt → done, or after TRIES failures quarantined
+
+Stop, an edit and danger end what runs before them in their chat; stop and
+danger also overtake what waits. A failing store is waited out, a failing
+handler tried again, an update that ends the process each time put aside.
+Knows raw updates; knows nothing of replies or of where updates come from.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TypeVar
 
-from telegram import Bot
-from telegram.error import Conflict, InvalidToken, NetworkError, RetryAfter, TelegramError
-from telegram.warnings import PTBUserWarning
+from sqlalchemy.exc import InterfaceError, OperationalError
 
+from bot import raw
+from bot.observing import TurnObserver
+from bot.patience import Backoff
 from bot.store.store import Store
 
-KINDS = ["message", "edited_message", "callback_query"]
-Handle = Callable[[dict[str, Any]], Awaitable[None]]
+# In one life of the process, and over its deaths (which may be nobody's fault).
+TRIES, DEATHS = 3, 5
+AGAIN_S, GRACE_S, STORE_S = 0.2, 5.0, 10.0
+STORE_DOWN = (OperationalError, InterfaceError)
+
+Handle = Callable[[raw.Raw], Awaitable[None]]
+StoreFailed = Callable[[list[raw.Raw], Exception], Awaitable[None]]
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def chat_of(update: dict[str, Any]) -> int:
-    """The chat that an update belongs to; 0 for none."""
-    body: dict[str, Any] = next((update[kind] for kind in KINDS if kind in update), {})
-    message = body.get("message", body)
-    return int(message.get("chat", {}).get("id", 0))
+class _Line:
+    """What waits in one chat."""
+
+    def __init__(self) -> None:
+        self.urgent: deque[raw.Raw] = deque()
+        self.others: deque[raw.Raw] = deque()
+
+    def take(self) -> raw.Raw | None:
+        """The next one, and it leaves the line."""
+        waiting = self.urgent or self.others
+        return waiting.popleft() if waiting else None
 
 
 class Inbox:
-    """`urgent` says whether an update overtakes and stops what runs before it."""
+    """`overtakes` is told of each update as it comes and may stop what runs before it."""
 
     def __init__(
-        self, store: Store, handle: Handle, urgent: Callable[[dict[str, Any]], bool]
+        self,
+        store: Store,
+        handle: Handle,
+        overtakes: Callable[[raw.Raw], bool],
+        given_up: Handle,
+        store_failed: StoreFailed,
+        observer: TurnObserver,
     ) -> None:
-        self._store, self._handle, self._urgent = store, handle, urgent
-        self._lines: dict[int, deque[dict[str, Any]]] = {}
+        self._store, self._handle, self._overtakes = store, handle, overtakes
+        self._given_up, self._store_failed, self._observer = given_up, store_failed, observer
+        self._lines: dict[int, _Line] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
-        self.last_poll: float | None = None
+        self._under_way: set[int] = set()
+        self._stopping = False
 
     async def resume(self) -> None:
         """Take up what an earlier run received and did not finish."""
         for update in await self._store.open_updates():
             self.dispatch(update)
 
-    async def poll(self, bot: Bot) -> None:
-        """Until cancelled; raises InvalidToken when Telegram does not know the token."""
-        # PTB's own get_updates would lose fields that it does not know yet.
-        warnings.filterwarnings("ignore", "Please use 'Bot.getUpdates'", PTBUserWarning)
-        offset = 0
-        while True:
-            try:
-                updates = await self._get(bot, offset)
-                await self._store.receive(updates)
-            except InvalidToken:
-                raise
-            except RetryAfter as pause:
-                await asyncio.sleep(float(pause._retry_after.total_seconds()))
-                continue
-            except Conflict:
-                log.error("Another program polls with this token: stop it, or use another token.")
-                await asyncio.sleep(5)
-                continue
-            except (TelegramError, NetworkError) as error:
-                log.warning("Telegram cannot be reached (%s); trying again.", type(error).__name__)
-                await asyncio.sleep(2)
-                continue
-            self.last_poll = time.monotonic()
-            for update in updates:
-                offset = int(update["update_id"]) + 1
-                self.dispatch(update)
+    async def take(self, updates: list[raw.Raw]) -> None:
+        """Put updates on disk, then in line; raises what the store raises."""
+        for update in await self._store.receive(updates):
+            self._observer.received()
+            self.dispatch(update)
 
-    def dispatch(self, update: dict[str, Any]) -> None:
+    def dispatch(self, update: raw.Raw) -> None:
         """Queue an update in its chat's line."""
-        chat = chat_of(update)
-        line = self._lines.setdefault(chat, deque())
-        if self._urgent(update):
-            line.appendleft(update)
-        else:
-            line.append(update)
-        if chat not in self._workers:
-            self._workers[chat] = asyncio.create_task(self._work(chat), name=f"chat {chat}")
+        chat = raw.chat_of(update)
+        line = self._lines.setdefault(chat, _Line())
+        (line.urgent if self._overtakes(update) else line.others).append(update)
+        if chat not in self._workers and not self._stopping:
+            self._workers[chat] = asyncio.create_task(self._work(chat), name="chat")
 
-    async def stop(self) -> None:
-        """Cancel running turns; they are taken up at the next start."""
-        tasks = list(self._workers.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def workers(self) -> list[asyncio.Task[None]]:
+        """The chats that have something to do."""
+        return list(self._workers.values())
+
+    async def quiet(self, most_s: float) -> None:
+        """Wait until no chat has anything to do, at most `most_s`."""
+        if tasks := self.workers():
+            await asyncio.wait(tasks, timeout=most_s)
+
+    async def stop(self, grace_s: float = GRACE_S) -> None:
+        """Let deliveries end, cancel the rest; what is cut off is taken up at the next start."""
+        self._stopping = True
+        tasks = self.workers()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for number in self._under_way:
+            await self._store.park_update(number)
 
     async def _work(self, chat: int) -> None:
         line = self._lines[chat]
-        while line:
-            update = line.popleft()
-            try:
-                await self._handle(update)
-            except Exception as error:
-                # A poison update is put aside, so that the next ones flow; its text stays out.
-                log.error("An update could not be handled: %s", type(error).__name__)
-            await self._store.finish_update(int(update["update_id"]))
-        del self._workers[chat], self._lines[chat]
+        while not self._stopping and (update := line.take()) is not None:
+            await self._one(update)
+        del self._workers[chat]
+        if not self._stopping:
+            del self._lines[chat]
 
-    async def _get(self, bot: Bot, offset: int) -> list[dict[str, Any]]:
-        found = await bot.do_api_request(
-            "getUpdates",
-            api_kwargs={"offset": offset, "timeout": 20, "allowed_updates": KINDS},
-            read_timeout=30,
-        )
-        return list(found) if isinstance(found, list) else []
+    async def _one(self, update: raw.Raw) -> None:
+        number = int(update["update_id"])
+        attempts = await self._surely(update, lambda: self._store.begin_update(number))
+        self._under_way.add(number)
+        if attempts > DEATHS:
+            await self._quarantine(update, "ProcessEnded")
+        elif error := await self._handled(update):
+            await self._quarantine(update, type(error).__name__)
+        else:
+            await self._surely(update, lambda: self._store.finish_update(number))
+        self._under_way.discard(number)
+
+    async def _handled(self, update: raw.Raw) -> Exception | None:
+        """None when the update was handled; its last error when it never will be."""
+        failures = 0
+        while True:
+            try:
+                await self._surely(update, lambda: self._handle(update))
+            except Exception as error:
+                # The type alone: an exception's text may hold a person's words.
+                log.error("An update could not be handled: %s", type(error).__name__)
+                self._observer.happened("handler_error")
+                failures += 1
+                if failures >= TRIES:
+                    return error
+                await asyncio.sleep(AGAIN_S * failures)
+            else:
+                return None
+
+    async def _quarantine(self, update: raw.Raw, error: str) -> None:
+        number = int(update["update_id"])
+        await self._surely(update, lambda: self._store.quarantine_update(number, error))
+        self._observer.happened("quarantined")
+        try:
+            await self._given_up(update)
+        except Exception as failed:
+            log.error("Nobody could be told of it: %s", type(failed).__name__)
+
+    async def _surely(self, update: raw.Raw, call: Callable[[], Awaitable[T]]) -> T:
+        """The call's result, once the store can be used."""
+        backoff = Backoff(STORE_S)
+        while True:
+            try:
+                return await call()
+            except STORE_DOWN as error:
+                await self._store_failed([update], error)
+                await backoff.wait()

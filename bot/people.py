@@ -60,7 +60,7 @@ class PeopleService:
         self, store: Store, clock: Clock, retention_days: int, languages: frozenset[str]
     ) -> None:
         self._store, self._clock = store, clock
-        self._most_days, self._languages = retention_days, languages
+        self._most_days, self.languages = retention_days, languages
         self._changes: dict[str, Callable[[int, str], Awaitable[dict[str, Any]]]] = {
             "language": self._language,
             "country": self._country,
@@ -89,6 +89,12 @@ class PeopleService:
             person.check_in_at,
         )
 
+    async def retention(self, person_id: int) -> int:
+        """Days that the person's messages are kept; asking makes nobody known."""
+        person = await self._store.known_person(person_id)
+        chosen = person.retention_days if person else None
+        return min(chosen or self._most_days, self._most_days)
+
     async def change(self, person_id: int, name: str, value: str) -> PersonSettings:
         """Change one setting, by the words of a person; raises SettingRefused."""
         check = self._changes.get(name.strip().lower())
@@ -100,12 +106,12 @@ class PeopleService:
 
     def _spoken(self, value: str) -> str | None:
         short = value.lower().replace("_", "-").split("-")[0]
-        return short if short in self._languages else None
+        return short if short in self.languages else None
 
     async def _language(self, _person: int, value: str) -> dict[str, Any]:
         if spoken := self._spoken(value):
             return {"language": spoken}
-        raise SettingRefused(f"I can speak: {', '.join(sorted(self._languages))}.")
+        raise SettingRefused(f"I can speak: {', '.join(sorted(self.languages))}.")
 
     async def _country(self, _person: int, value: str) -> dict[str, Any]:
         if value.lower() in NONE:
@@ -157,6 +163,13 @@ def country_code(value: str) -> str | None:
 def zone_name(value: str) -> str | None:
     """The IANA zone of a name in any case, or of a city that names one zone alone."""
     return zones().get(_key(value))
+
+
+def zones_of(country: str | None, most: int = 12) -> list[str]:
+    """A country's zones, the most peopled first as the table has them; none for too many."""
+    rows = (line.split("\t") for line in _table("zone.tab"))
+    found = [row[2] for row in rows if country and row[0] == country]
+    return found if len(found) <= most else []
 
 
 @cache

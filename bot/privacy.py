@@ -29,6 +29,7 @@ TABLES = {
     "consents": "What you agreed to",
     "safety_decisions": "How serious messages seemed (without their text)",
     "check_ins": "Check-ins",
+    "admitted": "Your invitation",
     "replies_under_way": "Replies on their way",
     "updates_not_finished": "Messages not answered yet",
     "admin_actions": "Admins' actions",

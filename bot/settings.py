@@ -6,6 +6,7 @@ the documentation. Knows nothing of what the options do.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot.sealing.master import FILE, MasterSource
 from model.types import Sampling
 
 
@@ -53,11 +55,55 @@ class Settings(BaseSettings):
     )
     lanner_database_url: str | None = Field(
         default=None,
-        description="Another SQLite file than LANNER_DATA_DIR/lanner.db: "
-        "sqlite+aiosqlite:////srv/lanner.db.",
+        description="Another SQLite file than LANNER_DATA_DIR/lanner.db, "
+        "sqlite+aiosqlite:////srv/lanner.db, or PostgreSQL: "
+        "postgresql+asyncpg://user:password@host/lanner.",
+    )
+    lanner_master_key: SecretStr | None = Field(
+        default=None,
+        description="The key that wraps every person's key, as `python -m bot.keys new` prints it. "
+        "Without it, a file keeps one.",
+    )
+    lanner_master_key_file: Path | None = Field(
+        default=None,
+        description="The master key's file, made at the first start. "
+        "By default LANNER_DATA_DIR/master.key.",
     )
     lanner_playground_port: int = Field(
         default=8181, ge=0, le=65535, description="The demo page's port on this machine."
+    )
+    lanner_playground_dir: Path | None = Field(
+        default=None,
+        description="Where the demo page keeps its chats, as Telegram would, so that a restart "
+        "shows them; /forget_me does not reach it. By default they end with the program, and "
+        "`make run` keeps them in data/page.",
+    )
+    lanner_api_url: str | None = Field(
+        default=None,
+        description="A Bot API server of your own instead of Telegram's: http://127.0.0.1:8081.",
+    )
+    lanner_webhook_url: str | None = Field(
+        default=None,
+        description="The public https address of a proxy that passes /telegram on to this "
+        "machine. Without it, Lanner asks Telegram for updates by itself.",
+    )
+    lanner_webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="The secret that Telegram sends with each update: 1 to 256 letters, digits, "
+        "_ or -. By default a new one at each start.",
+    )
+    lanner_webhook_host: str = Field(
+        default="127.0.0.1", description="The address on which updates are awaited."
+    )
+    lanner_webhook_port: int = Field(
+        default=8182, ge=1, le=65535, description="The port on which updates are awaited."
+    )
+    lanner_dashboard_port: int = Field(
+        default=8182,
+        ge=0,
+        le=65535,
+        description="The port of the operator's dashboard, health and metrics on this machine; "
+        "0 takes any free port.",
     )
     lanner_queue_capacity: int = Field(
         default=64, ge=1, description="Requests that may wait for a reply."
@@ -89,15 +135,47 @@ class Settings(BaseSettings):
         le=36500,
         description="Messages older than this are deleted, unless a person chose less.",
     )
+    lanner_follow_up_minutes: Annotated[list[int], NoDecode] = Field(
+        default=[15, 180, 1440],
+        description="Minutes after which a person in danger is asked how they are: the first for "
+        "imminent danger, from the second on for all.",
+    )
     lanner_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
+    lanner_log_format: Literal["auto", "json", "words"] = Field(
+        default="auto", description="json or words; auto is words on a terminal, json elsewhere."
+    )
+    lanner_admission: Literal["open", "invite", "list"] = Field(
+        default="open",
+        description="Who may talk: everyone (open), who has an invite code (invite), or only "
+        "LANNER_ALLOWED (list). Words of danger are answered in any case.",
+    )
+    lanner_allowed: Annotated[list[int], NoDecode] = Field(
+        default=[], description="Telegram ids that may always talk, with commas between."
+    )
+    lanner_person_rate: int = Field(
+        default=20, ge=1, description="Messages that one person may send in a minute."
+    )
+    lanner_total_rate: int = Field(
+        default=600, ge=1, description="Messages that all people together may send in a minute."
+    )
+    lanner_backup_dir: Path | None = Field(
+        default=None, description="Where `make backup` writes. By default LANNER_DATA_DIR/backups."
+    )
 
-    @field_validator("lanner_admins", mode="before")
+    @field_validator("lanner_admins", "lanner_allowed", "lanner_follow_up_minutes", mode="before")
     @classmethod
-    def _ids(cls, value: Any) -> Any:
-        """Ids with commas between, in brackets or not."""
+    def _numbers(cls, value: Any) -> Any:
+        """Numbers with commas between, in brackets or not."""
         return value.strip(" []").replace(",", " ").split() if isinstance(value, str) else value
+
+    @field_validator("lanner_follow_up_minutes")
+    @classmethod
+    def _growing(cls, value: list[int]) -> list[int]:
+        if not value or min(value) < 1 or sorted(value) != value:
+            raise ValueError("it must be minutes in growing order, with commas between")
+        return value
 
     @field_validator("lanner_log_level", mode="before")
     @classmethod
@@ -106,10 +184,31 @@ class Settings(BaseSettings):
 
     @field_validator("lanner_database_url")
     @classmethod
-    def _sqlite(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith("sqlite+aiosqlite:///"):
-            raise ValueError("it must begin with sqlite+aiosqlite:///, other databases do not work")
+    def _known_database(cls, value: str | None) -> str | None:
+        kinds = ("sqlite+aiosqlite:///", "postgresql+asyncpg://")
+        if value is not None and not value.startswith(kinds):
+            raise ValueError(f"it must begin with {' or '.join(kinds)}")
         return value
+
+    @field_validator("lanner_webhook_url")
+    @classmethod
+    def _https(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("https://", "http://127.0.0.1")):
+            raise ValueError("it must begin with https://, Telegram calls no other")
+        return value
+
+    @field_validator("lanner_webhook_secret")
+    @classmethod
+    def _plain_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[\w-]{1,256}", value.get_secret_value(), re.A):
+            raise ValueError("it may hold 1 to 256 letters, digits, _ and -")
+        return value
+
+    @property
+    def database_file(self) -> Path | None:
+        """Where the SQLite file is; None when the database is a server."""
+        kind, _, path = self.database_url.partition("///")
+        return Path(path) if kind.startswith("sqlite") else None
 
     @property
     def adapters_dir(self) -> Path:
@@ -118,9 +217,20 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy's URL of the SQLite file."""
+        """SQLAlchemy's URL of the database."""
         kept = f"sqlite+aiosqlite:///{(self.lanner_data_dir / 'lanner.db').resolve()}"
         return self.lanner_database_url or kept
+
+    @property
+    def master_key(self) -> MasterSource:
+        """Where the master key is kept."""
+        text = self.lanner_master_key.get_secret_value() if self.lanner_master_key else None
+        return MasterSource(self.lanner_master_key_file or self.lanner_data_dir / FILE, text)
+
+    @property
+    def backup_dir(self) -> Path:
+        """Where backups are written."""
+        return self.lanner_backup_dir or self.lanner_data_dir / "backups"
 
     @property
     def sampling(self) -> Sampling:

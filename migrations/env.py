@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 from alembic import context
 
-from bot.store.base import UtcDateTime
+from bot.store.base import SealedBytes, UtcDateTime
 from bot.store.tables import Base
 
 
 def render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """A revision must not depend on the code's own types, which change after it."""
-    return "sa.DateTime()" if kind == "type" and isinstance(item, UtcDateTime) else False
+    plain = {UtcDateTime: "sa.DateTime()", SealedBytes: "sa.LargeBinary()"}
+    return plain.get(type(item), False) if kind == "type" else False
 
 
 context.configure(

@@ -1,50 +1,94 @@
-"""The gate before the model: rules and policy, then fixed text.
+"""The gate before the model: rules and classifier, policy, then fixed text.
 
-Works with nothing but this package's data files; knows nothing of Telegram,
-the database or the model. Never keeps message text: what it remembers of
-earlier messages is their hash and the rules that they met.
+Either half of the detector works without the other; `health()` says when one
+is off. Knows nothing of Telegram, the database or the model. Never keeps
+message text: what it remembers of earlier messages is their hash and what was
+found in them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from bot.safety.age import says_minor
+from bot.safety.classifier import Classifier, ClassifierMissing
 from bot.safety.disguise import hidden_danger
 from bot.safety.guard import SentenceGuard
+from bot.safety.meaning import Judge, Meaning
 from bot.safety.normalise import Sentence, normalise
 from bot.safety.policy import SAME_SENTENCE, WINDOW, judge_conversation, judge_sentence
-from bot.safety.replies import Replies
+from bot.safety.replies import MINOR, Replies
 from bot.safety.rules import Finding, RuleBook
-from bot.safety.types import Assessment, FixedReply, HistoryTurn, Level, PersonContext
+from bot.safety.safe_words import says_safe
+from bot.safety.types import (
+    Assessment,
+    FixedReply,
+    Health,
+    HistoryTurn,
+    Level,
+    PersonContext,
+)
 from bot.safety.words import Words
 
 _REMEMBERED = 512
+_MINOR = Finding("age.minor", 0, MINOR)
+log = logging.getLogger(__name__)
 
 
-class RuleGate:
+class SafetyGate:
     """Implements `Gate`; one serves all people. Raises ValueError for a broken rule file.
 
-    `spoken` are the languages whose fixed texts an operator has had reviewed.
+    `meaning` is the classifier's half; without it the rules work alone.
+    `unspoken` are languages whose fixed texts an operator does not want sent.
     """
 
     def __init__(
         self,
+        meaning: Meaning | None = None,
         timer: Callable[[], float] = time.perf_counter,
-        spoken: frozenset[str] = frozenset({"en"}),
+        unspoken: frozenset[str] = frozenset(),
+        why_alone: str = "The crisis classifier was not asked for; the rules work alone.",
     ) -> None:
         self._book = RuleBook.load()
         self._words = Words(self._book.vocabulary())
-        self._replies = Replies.load(spoken)
-        self._timer = timer
+        self._replies = Replies.load(unspoken)
+        self._timer, self._meaning, self._why_alone = timer, meaning, why_alone
         self._seen: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
+
+    @classmethod
+    def open(
+        cls,
+        unspoken: frozenset[str] = frozenset(),
+        load: Callable[[Words], Judge] = Classifier.load,
+    ) -> SafetyGate:
+        """The gate as the bot uses it: with the classifier wherever that can be loaded."""
+        words = Words(RuleBook.load().vocabulary())
+        try:
+            return cls(Meaning(load(words)), unspoken=unspoken)
+        except ClassifierMissing as missing:
+            log.warning("%s", missing)
+            return cls(None, unspoken=unspoken, why_alone=str(missing))
 
     @property
     def version(self) -> str:
-        """Versions of the rules and of the texts."""
-        return f"{self._book.version}/{self._replies.version}"
+        """Versions of the rules, the classifier and the texts."""
+        classifier = self._meaning.version if self._meaning else "rules-alone"
+        return f"{self._book.version}/{classifier}/{self._replies.version}"
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Languages that have fixed texts."""
+        return frozenset(self._replies.languages)
+
+    def health(self) -> Health:
+        """Whether both halves of the detector work, in a sentence for the operator."""
+        if self._meaning is None:
+            return Health(ok=False, sentence=self._why_alone)
+        return self._meaning.health()
 
     def assess(
         self, text: str, history: tuple[HistoryTurn, ...] = (), held: Level = Level.NONE
@@ -53,7 +97,8 @@ class RuleGate:
         began = self._timer()
         own = [turn.text for turn in history if turn.role == "user"][-WINDOW:]
         earlier = [self._findings(words) for words in own]
-        verdict = judge_conversation(self._findings(text), earlier, held, safe=says_safe(text))
+        now = (*self._findings(text), *self._in_context(text, own))
+        verdict = judge_conversation(now, earlier, held, safe=says_safe(text))
         return Assessment(
             level=verdict.level,
             score=verdict.score,
@@ -71,25 +116,35 @@ class RuleGate:
         """The gentle line that follows a model reply at level 1."""
         return self._replies.check_in(person)
 
+    def follow_up(self, person: PersonContext) -> FixedReply:
+        """The question that is asked some time after a crisis reply."""
+        return self._replies.follow_up(person)
+
     def guard(self, person: PersonContext) -> SentenceGuard:
         """A new guard for one reply to this person."""
         return SentenceGuard(self._replies.guarded(person))
 
+    def _in_context(self, text: str, own: Sequence[str]) -> tuple[Finding, ...]:
+        return self._meaning.in_context(text, own) if self._meaning and own else ()
+
     def _findings(self, text: str) -> tuple[Finding, ...]:
+        """What rules and classifier find in one message alone."""
         key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         known = self._seen.get(key)
         if known is not None:
-            self._seen.move_to_end(key)
             return known
         plain = normalise(text, self._words)
         findings = self._met(plain.sentences)
         hidden = hidden_danger(text, plain.folded)
         if hidden is not None:
             findings.setdefault(hidden.id, hidden)
-        self._seen[key] = tuple(findings.values())
-        if len(self._seen) > _REMEMBERED:
+        if says_minor(text):
+            findings.setdefault(_MINOR.id, _MINOR)
+        meant = self._meaning.alone(text) if self._meaning else ()
+        self._seen[key] = found = (*findings.values(), *meant)
+        while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        return tuple(findings.values())
+        return found
 
     def _met(self, sentences: tuple[Sentence, ...]) -> dict[str, Finding]:
         """The gravest finding of each rule; nothing is graver than imminent, so it ends there."""
@@ -103,18 +158,3 @@ class RuleGate:
                     return findings
             settled = set(findings) - SAME_SENTENCE
         return findings
-
-
-def says_safe(text: str) -> bool:
-    """Whether a person at level 3 says plainly, and only, that they are safe now."""
-    plain = " ".join(text.casefold().replace("’", "'").split()).strip(" .!।")
-    return plain in _SAFE
-
-
-_SAFE = frozenset(
-    {
-        "i am safe", "i'm safe", "im safe", "i am safe now", "i'm safe now", "im safe now",
-        "ich bin in sicherheit", "je suis en sécurité", "estoy a salvo", "estou em segurança",
-        "मैं सुरक्षित हूँ", "मैं सुरक्षित हूं", "aku aman sekarang", "saya aman sekarang",
-    }
-)  # fmt: skip

@@ -49,11 +49,7 @@ class Plain:
 
 def normalise(text: str, words: Words) -> Plain:
     """Read `text`; never raises, whatever it holds."""
-    folded = fold(_unescape(text[:_LONGEST]), words)
-    if folded.count(" ") * 3 > len(folded) or _SPACED.search(folded):
-        joined = _SPACED.sub(lambda found: words.split_glued(_letters(found[0])), folded)
-    else:
-        joined = folded
+    folded, joined = unspaced(text, words)
     joined = _ILL.sub(r"\1 will", joined)
     joined = _APOSTROPHE.sub("", joined)
     seen: dict[str, Sentence] = {}
@@ -62,6 +58,14 @@ def normalise(text: str, words: Words) -> Plain:
         for sentence in _sentences(part, words, read):
             seen.setdefault(sentence.text, sentence)
     return Plain(folded, tuple(seen.values()))
+
+
+def unspaced(text: str, words: Words) -> tuple[str, str]:
+    """`text` folded, and the same with words put together that stood letter by letter."""
+    folded = fold(_unescape(text[:_LONGEST]), words)
+    if folded.count(" ") * 3 > len(folded) or _SPACED.search(folded):
+        return folded, _SPACED.sub(lambda found: words.split_glued(_letters(found[0])), folded)
+    return folded, folded
 
 
 def fold(text: str, words: Words) -> str:

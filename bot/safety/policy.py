@@ -14,6 +14,7 @@ from bot.safety.types import Level
 WINDOW = 8  # earlier messages of the person that still count
 _OWN_INTENT = frozenset({"suicide.self", "suicide.die", "suicide.word"})
 SAME_SENTENCE = _OWN_INTENT | {"marker.time"}  # together they mean more than apart
+_SIGNS = 2  # earlier messages with a sign that make one more a high risk
 _DECAY = 3  # quiet messages until a concern is let go
 _SCORES = {0: 0.02, 1: 0.4, 2: 0.85, 3: 0.97}
 
@@ -25,12 +26,15 @@ class Verdict:
     level: Level
     rules: tuple[str, ...]
     refuse: str | None = None
+    meant: float = 0.0  # the classifier's probability of level 2 or more
 
     @property
     def score(self) -> float:
-        """0 to 1; for ranking and records, not a probability."""
-        extra = 0.01 * min(3, len(self.rules))
-        return round(min(0.99, _SCORES[int(self.level)] + extra), 3)
+        """0 to 1; for ranking and records. At least .85 where the model is not called."""
+        stopped = self.level >= Level.HIGH or self.refuse in ("method", "eating")
+        base = max(_SCORES[int(self.level)], _SCORES[2] if stopped else 0.0)
+        seen = self.meant if stopped else min(self.meant, 0.8)
+        return round(min(0.99, max(base + 0.01 * min(3, len(self.rules)), seen)), 3)
 
 
 def judge_sentence(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -45,7 +49,7 @@ def judge_message(findings: Sequence[Finding]) -> Verdict:
     """One message alone."""
     ids = {f.id for f in findings}
     level = max((f.level for f in findings), default=0)
-    reasons = [f.id for f in findings if f.level > 0]
+    reasons = [f.id for f in findings if f.level > 0 or f.refuse]
     if ids & _OWN_INTENT and ids & {"marker.means", "marker.farewell"}:
         level = 3
         reasons.append("policy.intent_with_plan")
@@ -56,8 +60,9 @@ def judge_message(findings: Sequence[Finding]) -> Verdict:
     if {"marker.heights", "marker.distress"} <= ids:
         level = max(level, 2)
         reasons.append("policy.means_after_distress")
-    refuse = next((f.refuse for f in findings if f.refuse), None)
-    return Verdict(Level(level), tuple(dict.fromkeys(reasons)), refuse)
+    refuse = next((f.refuse for f in sorted(findings, key=lambda f: -f.level) if f.refuse), None)
+    meant = max((f.score for f in findings if f.score is not None), default=0.0)
+    return Verdict(Level(level), tuple(dict.fromkeys(reasons)), refuse, meant)
 
 
 def judge_conversation(
@@ -68,24 +73,24 @@ def judge_conversation(
     `safe`: the message says, and only says, that the person is safe now.
     """
     verdict = judge_message(now)
-    before = [f for turn in earlier[-WINDOW:] for f in turn]
-    ids = {f.id for f in now}
     level, rules = int(verdict.level), list(verdict.rules)
-    risen, why = _risen(level, ids, before, held)
+    risen, why = _risen(level, {f.id for f in now}, earlier[-WINDOW:], held)
     level, held_why = _held(risen, held, earlier[-_DECAY:], safe=safe)
-    return Verdict(Level(level), tuple(dict.fromkeys([*rules, *why, *held_why])), verdict.refuse)
+    reasons = tuple(dict.fromkeys([*rules, *why, *held_why]))
+    return Verdict(Level(level), reasons, verdict.refuse, verdict.meant)
 
 
 def _risen(
-    level: int, ids: set[str], before: Sequence[Finding], held: Level
+    level: int, ids: set[str], earlier: Sequence[Sequence[Finding]], held: Level
 ) -> tuple[int, list[str]]:
     """What earlier messages add to this one."""
     why = []
+    before = [f for turn in earlier for f in turn]
     troubled = held > 0 or any(f.level or f.id == "marker.distress" for f in before)
     if "marker.heights" in ids and troubled and level < Level.HIGH:
         level = 2
         why.append("policy.means_after_distress")
-    if level == 1 and sum(f.level >= 1 for f in before) >= 2:
+    if level == 1 and sum(any(f.level for f in turn) for turn in earlier) >= _SIGNS:
         level = 2
         why.append("policy.signs_add_up")
     at_risk = any(f.level >= 2 and f.category == "suicide" for f in before)

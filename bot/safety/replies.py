@@ -6,7 +6,7 @@ data/crisis_lines.csv; nothing here is generated. Knows no message text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import yaml
 
@@ -14,12 +14,18 @@ from bot.safety.files import data_text
 from bot.safety.lines import DIRECTORY, CrisisLine, CrisisLines, describe
 from bot.safety.types import Assessment, FixedReply, Level, PersonContext
 
+NOBODY = "nobody yet"  # in replies.yaml: who has reviewed a language's texts
+REFUSED = ("method", "eating")  # requests with a refusal of their own
+MINOR = "minor"  # the person says that they are under 18
 _SHOWN = 2
+_DIVIDER = "— English —"
 _HEARD = (
     ("minor", "minor_abuse"),
     ("violence", "violence_home"),
     ("harm_others", "harm_others"),
     ("psychosis", "psychosis"),
+    ("classifier.psychosis", "unreal"),
+    ("context.psychosis", "unreal"),
     ("suicide.third", "third_person"),
     ("suicide", "suicide"),
     ("selfharm", "self_harm"),
@@ -30,8 +36,9 @@ _HEARD = (
 class Replies:
     """The texts by language, and the lines by country.
 
-    A language that is not in `spoken` is answered in English: a translation
-    that nobody has reviewed is there to be reviewed, not to be sent.
+    A translation that nobody has reviewed is followed by the English text: a
+    person in danger who reads no English must not be left without a word that
+    they can read. Languages in `unspoken` are answered in English alone.
     """
 
     def __init__(
@@ -39,19 +46,22 @@ class Replies:
         texts: Mapping[str, Mapping[str, str]],
         lines: CrisisLines,
         version: str,
-        spoken: frozenset[str] = frozenset({"en"}),
+        reviewed: frozenset[str] = frozenset(),
+        unspoken: frozenset[str] = frozenset(),
     ) -> None:
         self._texts = texts
         self._lines = lines
         self.version = version
-        self._spoken = spoken | {"en"}
+        self._spoken = (frozenset(texts) - unspoken) | {"en"}
+        self._reviewed = reviewed | {"en"}
 
     @classmethod
-    def load(cls, spoken: frozenset[str] = frozenset({"en"})) -> Replies:
+    def load(cls, unspoken: frozenset[str] = frozenset()) -> Replies:
         """Read the shipped texts and table."""
         page = yaml.safe_load(data_text("replies.yaml"))
         version = f"replies{page['version']}-{page['date']}"
-        return cls(page["languages"], CrisisLines.load(), version, spoken)
+        reviewed = frozenset(k for k, by in page["reviewed_by"].items() if by != NOBODY)
+        return cls(page["languages"], CrisisLines.load(), version, reviewed, unspoken)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -63,36 +73,62 @@ class Replies:
 
         At level 3 the emergency number stands first.
         """
-        texts = self._for(person.language)
+        return self._said(person, lambda texts: self._crisis(texts, assessment, person))
+
+    def check_in(self, person: PersonContext) -> FixedReply:
+        """For level 1, after the model's reply."""
+        return self._said(
+            person, lambda texts: f"{texts['check_in']}\n\n{self._numbers(texts, person)}"
+        )
+
+    def follow_up(self, person: PersonContext) -> FixedReply:
+        """How the person is now, with the lines again."""
+        return self._said(
+            person,
+            lambda texts: (
+                f"{texts['follow_up']}\n\n{self._numbers(texts, person)}\n\n"
+                + self._emergency(texts, person, "emergency")
+            ),
+        )
+
+    def guarded(self, person: PersonContext) -> str:
+        """Shown in place of a model reply that must not be shown."""
+        return self._said(
+            person, lambda texts: f"{texts['guard']}\n\n{self._numbers(texts, person)}"
+        ).text
+
+    def _crisis(
+        self, texts: Mapping[str, str], assessment: Assessment, person: PersonContext
+    ) -> str:
         heard = texts[_heard(assessment)]
         parts = [heard]
         if assessment.level is Level.IMMINENT:
             parts = [self._emergency(texts, person, "emergency_now"), heard, texts["ask_now"]]
-        elif assessment.refuse:
-            parts = [texts["refuse_" + _refusal(assessment.refuse)], texts["ask"]]
+        elif assessment.refuse == MINOR and assessment.level < Level.HIGH:
+            parts = [texts["refuse_minor"]]
+        elif assessment.refuse in REFUSED:
+            parts = [texts["refuse_" + assessment.refuse], texts["ask"]]
         else:
             parts.append(texts["ask"])
+        if assessment.refuse == MINOR and assessment.level >= Level.HIGH:
+            parts.append(texts["young"])
         parts.append(self._numbers(texts, person))
         if assessment.level is not Level.IMMINENT:
             parts.append(self._emergency(texts, person, "emergency"))
         parts.append(texts["people"])
         parts.append(texts["stay" if assessment.level is Level.IMMINENT else "program"])
-        return FixedReply("\n\n".join(parts), self.version)
+        return "\n\n".join(parts)
 
-    def check_in(self, person: PersonContext) -> FixedReply:
-        """For level 1, after the model's reply."""
-        texts = self._for(person.language)
-        text = f"{texts['check_in']}\n\n{self._numbers(texts, person)}"
+    def _said(
+        self, person: PersonContext, compose: Callable[[Mapping[str, str]], str]
+    ) -> FixedReply:
+        """In the person's language; in English too where nobody has reviewed that."""
+        short = person.language.lower().replace("_", "-").split("-")[0]
+        language = short if short in self._spoken else "en"
+        text = compose(self._texts[language])
+        if language not in self._reviewed:
+            text += f"\n\n{_DIVIDER}\n\n{compose(self._texts['en'])}"
         return FixedReply(text, self.version)
-
-    def guarded(self, person: PersonContext) -> str:
-        """Shown in place of a model reply that must not be shown."""
-        texts = self._for(person.language)
-        return f"{texts['guard']}\n\n{self._numbers(texts, person)}"
-
-    def _for(self, language: str) -> Mapping[str, str]:
-        short = language.lower().replace("_", "-").split("-")[0]
-        return self._texts[short if short in self._spoken and short in self._texts else "en"]
 
     def _numbers(self, texts: Mapping[str, str], person: PersonContext) -> str:
         country = self._lines.country(person.country)
@@ -123,12 +159,15 @@ def _best(lines: tuple[CrisisLine, ...], language: str) -> tuple[CrisisLine, ...
     return tuple(ranked[:_SHOWN])
 
 
+def _kind(rule: str) -> str:
+    """`classifier.suicide` says the same as a rule about suicide, but for what only it hears."""
+    source, _, kind = rule.partition(".")
+    return kind if source in ("classifier", "context") and kind != "psychosis" else rule
+
+
 def _heard(assessment: Assessment) -> str:
+    rules = [*assessment.rules, *map(_kind, assessment.rules)]
     for start, key in _HEARD:
-        if any(rule.startswith(start) for rule in assessment.rules):
+        if any(rule.startswith(start) for rule in rules):
             return key
     return "suicide" if assessment.level >= Level.HIGH else "general"
-
-
-def _refusal(kind: str) -> str:
-    return kind if kind in ("method", "eating") else "method"

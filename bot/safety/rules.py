@@ -58,11 +58,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule met; `level` is after negation and tense."""
+    """One rule met, or what the classifier found; `level` is after negation and tense.
+
+    `score` is a probability from the classifier, None from a rule.
+    """
 
     id: str
     level: int
     refuse: str | None = None
+    score: float | None = None
 
     @property
     def category(self) -> str:

@@ -36,6 +36,11 @@ class Assessment:
     version: str = ""
 
     @property
+    def crisis(self) -> bool:
+        """Danger, or a request that must not be complied with; a stated age is neither."""
+        return self.level >= Level.HIGH or self.refuse in ("method", "eating")
+
+    @property
     def model_may_answer(self) -> bool:
         """Whether the gate lets the message through to the model."""
         return self.level <= Level.CONCERN and self.refuse is None
@@ -69,6 +74,14 @@ class HistoryTurn:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the whole detector works; the sentence is for the operator."""
+
+    ok: bool
+    sentence: str
+
+
 class Gate(Protocol):
     """Decides before the model is asked anything."""
 
@@ -82,6 +95,9 @@ class Gate(Protocol):
 
     def check_in(self, person: PersonContext) -> FixedReply:
         """The gentle line that follows a model reply at level 1."""
+
+    def guard(self, person: PersonContext) -> OutputGuard:
+        """A new guard for one reply to this person."""
 
 
 class GuardTripped(Exception):

@@ -50,6 +50,14 @@ class Words:
                 out.extend(self._expand.get(word, (word,)))
         return _rejoined(out)
 
+    def readable(self, raw: str) -> str:
+        """One word between spaces, spelled out; signs around it stay."""
+        body = raw.strip(".,!?;:\"'()[]{}“”‘’«»…")
+        if not body:
+            return raw
+        plain = " ".join(self.canonical([self.undisguise(body) or body]))
+        return raw.replace(body, plain, 1) if plain != body else raw
+
     def _one(self, token: str) -> str:
         if token in self._known:
             return token

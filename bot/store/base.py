@@ -1,13 +1,15 @@
-"""What all tables share: times in UTC, and names for constraints. Knows no table."""
+"""What all tables share: times in UTC, sealed bytes, names for constraints. Knows no table."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, MetaData, TypeDecorator
+from sqlalchemy import JSON, DateTime, LargeBinary, MetaData, TypeDecorator
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase
+
+from bot.sealing.sealed import Sealed
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -33,6 +35,31 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class SealedBytes(TypeDecorator[Sealed]):
+    """A column that takes only what was sealed: words in the clear cannot reach the disk."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: Sealed | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> bytes | None:
+        """Refuses everything that was not sealed."""
+        if value is not None and not isinstance(value, Sealed):
+            raise TypeError("a sealed column takes sealed bytes")
+        return None if value is None else bytes(value)
+
+    def process_result_value(
+        self,
+        value: Any | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> Sealed | None:
+        """As they were sealed; the store opens them."""
+        return None if value is None else Sealed(value)
+
+
 class Base(DeclarativeBase):
     """Names constraints so that migrations can refer to them."""
 
@@ -44,4 +71,8 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        Sealed: SealedBytes,
+    }

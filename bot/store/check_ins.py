@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.store.part import Part
 from bot.store.tables import CheckIn, Person
+from bot.store.upsert import new_rows
 
 
 class CheckIns(Part):
@@ -35,8 +35,9 @@ class CheckIns(Part):
         async with self._sessions.write() as session:
             if await session.get(Person, person_id) is None:
                 return None
-            made = insert(CheckIn).values(**row).on_conflict_do_nothing().returning(CheckIn.id)
-            return await session.scalar(made)
+            made = new_rows(session, CheckIn).values(**row).returning(CheckIn.id)
+            claimed: int | None = await session.scalar(made)
+            return claimed
 
     async def end_check_in(self, check_in_id: int, state: str) -> None:
         """Note whether it was `sent` or `failed`."""

@@ -6,10 +6,10 @@ Knows nothing of what was said or of what a level of risk means.
 from __future__ import annotations
 
 from sqlalchemy import Select, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.store.part import Part
 from bot.store.tables import Conversation, Person
+from bot.store.upsert import new_rows
 
 
 class Superseded(Exception):
@@ -30,14 +30,21 @@ class Conversations(Part):
             if found is not None:
                 return found
         async with self._sessions.write() as session:
-            made = insert(Person).values(id=person_id, language="en", created=self._clock())
-            await session.execute(made.on_conflict_do_nothing())
+            row = {"id": person_id, "language": "en", "created": self._clock()}
+            await session.execute(new_rows(session, Person).values(**row))
+            # Of two that come at once, one makes the conversation and the other finds it.
+            await session.execute(select(Person).where(Person.id == person_id).with_for_update())
             found = await session.scalar(wanted)
             if found is not None and new:
                 found.epoch += 1
             if found is None or new:
                 found = Conversation(
-                    person_id=person_id, chat_id=chat_id, risk=0, epoch=0, created=self._clock()
+                    person_id=person_id,
+                    chat_id=chat_id,
+                    risk=0,
+                    epoch=0,
+                    created=self._clock(),
+                    opened=self._clock(),
                 )
                 session.add(found)
             return found
@@ -72,4 +79,5 @@ def _open(person_id: int, chat_id: int) -> Select[Conversation]:
     wanted = select(Conversation).where(
         Conversation.chat_id == chat_id, Conversation.person_id == person_id
     )
-    return wanted.order_by(Conversation.id.desc()).limit(1)
+    # The clock may go back; what was opened last is then the newest id.
+    return wanted.order_by(Conversation.opened.desc(), Conversation.id.desc()).limit(1)

@@ -5,20 +5,34 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.sealing.sealed import NOTHING
+from bot.store.claims import has_open
+from bot.store.inbox import open_body
+from bot.store.keyring import HOUSE, Key
+from bot.store.opening import opened, titled
 from bot.store.part import Part, plain
 from bot.store.tables import (
     AdminAction,
+    Admitted,
+    Ban,
     CheckIn,
     Consent,
     Conversation,
+    Disclosure,
+    FollowUp,
+    HandOver,
+    InboxChat,
     InboxUpdate,
+    Invite,
     Message,
     OutboxPart,
     Person,
+    PersonKey,
     SafetyDecision,
+    UsedButton,
 )
 
 # Telegram repeats an update for at most a day.
@@ -26,6 +40,8 @@ DONE_UPDATES = timedelta(days=2)
 QUARANTINED_UPDATES = timedelta(days=14)
 OUTBOX = timedelta(days=2)
 CHECK_INS = timedelta(days=60)
+FOLLOW_UPS = timedelta(days=60)
+_CARE = (FollowUp, HandOver, Disclosure)
 
 
 class Erasure(Part):
@@ -35,6 +51,7 @@ class Erasure(Part):
         """Everything that is stored about a person."""
         async with self._sessions.read() as session:
             person = await session.get(Person, person_id)
+            key = await self._keys.one(session, person_id)
             talks = await session.scalars(
                 select(Conversation)
                 .where(Conversation.person_id == person_id)
@@ -44,10 +61,10 @@ class Erasure(Part):
                 "person": plain(person) if person else None,
                 "consents": await _rows(session, Consent, Consent.person_id == person_id),
                 "conversations": [
-                    plain(talk)
+                    plain(titled(talk, key))
                     | {
                         "messages": await _rows(
-                            session, Message, Message.conversation_id == talk.id
+                            session, Message, Message.conversation_id == talk.id, key
                         )
                     }
                     for talk in list(talks)
@@ -56,42 +73,49 @@ class Erasure(Part):
                     session, SafetyDecision, SafetyDecision.person_id == person_id
                 ),
                 "check_ins": await _rows(session, CheckIn, CheckIn.person_id == person_id),
-                "replies_under_way": await _rows(
-                    session, OutboxPart, OutboxPart.conversation_id.in_(_talks(person_id))
+                "follow_ups": await _rows(session, FollowUp, FollowUp.person_id == person_id),
+                "hand_over": await _rows(session, HandOver, HandOver.person_id == person_id),
+                "told_what_i_am": await _rows(
+                    session, Disclosure, Disclosure.person_id == person_id
                 ),
-                "updates_not_finished": await _rows(session, InboxUpdate, _updates(person_id)),
+                "replies_under_way": await _rows(
+                    session, OutboxPart, OutboxPart.conversation_id.in_(_talks(person_id)), key
+                ),
+                "updates_not_finished": await _rows(session, InboxUpdate, _updates(person_id), key),
+                "admitted": await _rows(session, Admitted, Admitted.person_id == person_id),
                 "admin_actions": await _rows(session, AdminAction, _actions(person_id)),
             }
 
     async def forget(self, person_id: int) -> bool:
-        """Erase a person: rows, free pages and the write-ahead log.
+        """Erase a person: key, rows, free pages and the write-ahead log.
 
         False when a reader kept the log in use; housekeeping then ends it.
         """
         async with self._sessions.write() as session:
+            await self._keys.hold(session, person_id)
             talks = _talks(person_id)
             for table in (Message, OutboxPart):
                 await session.execute(delete(table).where(table.conversation_id.in_(talks)))
-            for owned in (Conversation, Consent, SafetyDecision, CheckIn):
+            for owned in (Conversation, Consent, SafetyDecision, CheckIn, *_CARE):
                 await session.execute(delete(owned).where(owned.person_id == person_id))
-            blank: dict[str, Any] = {
-                "state": "done",
-                "body": {},
-                "chat_id": None,
-                "person_id": None,
-            }
+            blank: dict[str, Any] = {"chat_id": None, "person_id": None}
+            blank |= {"state": "done", "sealed": NOTHING}
             await session.execute(update(InboxUpdate).where(_updates(person_id)).values(**blank))
             for column in (AdminAction.admin_id, AdminAction.subject_id):
                 await session.execute(
                     update(AdminAction).where(column == person_id).values({column: None})
                 )
+            await session.execute(delete(InboxChat).where(InboxChat.chat_id == person_id))
+            await session.execute(delete(Admitted).where(Admitted.person_id == person_id))
             await session.execute(delete(Person).where(Person.id == person_id))
+            await self._keys.destroy(session, person_id)
         return await self.compact()
 
     async def retain(self, default_days: int) -> int:
         """Delete messages older than their person's setting; returns how many."""
         now, gone = self._clock(), 0
-        chosen = func.min(func.coalesce(Person.retention_days, default_days), default_days)
+        own = Person.retention_days
+        chosen = case((own < default_days, own), else_=default_days)
         async with self._sessions.write() as session:
             for days in list(await session.scalars(select(chosen).distinct())):
                 talks = select(Conversation.id).join(Person).where(chosen == days)
@@ -121,10 +145,16 @@ class Erasure(Part):
             (InboxUpdate, _older("quarantined", now - QUARANTINED_UPDATES)),
             (OutboxPart, OutboxPart.created < now - OUTBOX),
             (CheckIn, CheckIn.created < now - CHECK_INS),
+            (FollowUp, FollowUp.created < now - FOLLOW_UPS),
+            (InboxChat, InboxChat.claimed_by.is_(None) & ~has_open()),
+            (UsedButton, UsedButton.expires < now),
+            (Invite, Invite.expires < now),
+            (Ban, Ban.until < now),
         ]
         async with self._sessions.write() as session:
             for table, condition in served:
                 await session.execute(delete(table).where(condition))
+            await session.execute(delete(PersonKey).where(_unused()))
         await self._sessions.checkpoint()
 
 
@@ -141,10 +171,31 @@ def _actions(person_id: int) -> ColumnElement[bool]:
     return or_(AdminAction.admin_id == person_id, AdminAction.subject_id == person_id)
 
 
+def _unused() -> ColumnElement[bool]:
+    """Keys of those who wrote and never agreed, once their updates are done."""
+    known = select(Person.id)
+    waiting = [
+        select(column).where(InboxUpdate.state != "done", column.is_not(None))
+        for column in (InboxUpdate.person_id, InboxUpdate.chat_id)
+    ]
+    return and_(
+        PersonKey.person_id != HOUSE,
+        *(PersonKey.person_id.not_in(found) for found in (known, *waiting)),
+    )
+
+
 def _older(state: str, than: datetime) -> ColumnElement[bool]:
     return and_(InboxUpdate.state == state, InboxUpdate.created < than)
 
 
-async def _rows(session: AsyncSession, table: Any, wanted: Any) -> list[dict[str, Any]]:
-    key = table.__table__.primary_key.columns.values()[0]
-    return [plain(row) for row in await session.scalars(select(table).where(wanted).order_by(key))]
+async def _rows(
+    session: AsyncSession, table: Any, wanted: Any, key: Key | None = None
+) -> list[dict[str, Any]]:
+    number = table.__table__.primary_key.columns.values()[0]
+    rows = list(await session.scalars(select(table).where(wanted).order_by(number)))
+    if table in (Message, OutboxPart):
+        rows = opened(rows, key)
+    elif table is InboxUpdate:
+        for row in rows:
+            open_body(row, key)
+    return [plain(row) for row in rows]

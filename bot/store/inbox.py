@@ -6,14 +6,15 @@ what updates mean.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import func, select, update
 
+from bot.sealing.sealed import NOTHING, Unreadable
+from bot.store.keyring import Key
 from bot.store.part import Part
-from bot.store.tables import InboxUpdate
+from bot.store.tables import InboxChat, InboxUpdate
+from bot.store.upsert import new_rows
 
 # SQLite takes no more than 32,766 values in one statement.
 ROWS_AT_ONCE = 500
@@ -27,19 +28,30 @@ class Inbox(Part):
         if not updates:
             return []
         fresh: set[int] = set()
-        made = insert(InboxUpdate).on_conflict_do_nothing().returning(InboxUpdate.update_id)
         async with self._sessions.write() as session:
+            made = new_rows(session, InboxUpdate).returning(InboxUpdate.update_id)
             for at in range(0, len(updates), ROWS_AT_ONCE):
-                rows = [_row(u, self._clock()) for u in updates[at : at + ROWS_AT_ONCE]]
-                fresh.update(await session.scalars(made, rows))
+                rows = [self._row(u) for u in updates[at : at + ROWS_AT_ONCE]]
+                keys = await self._keys.make(session, {row.owner for row, _ in rows})
+                sealed = [_values(row, keys[row.owner], body) for row, body in rows]
+                fresh.update(await session.scalars(made, sealed))
+                # In order: two processes that insert the same chats must not wait for each other.
+                chats = sorted({row.chat_id or 0 for row, _ in rows})
+                known = new_rows(session, InboxChat)
+                await session.execute(known, [{"chat_id": chat} for chat in chats])
         once = {each["update_id"]: each for each in updates}
         return [each for number, each in once.items() if number in fresh]
 
     async def open_updates(self) -> list[dict[str, Any]]:
-        """Updates that were received and not finished, oldest first."""
-        wanted = select(InboxUpdate.body).where(InboxUpdate.state == "open")
-        async with self._sessions.read() as session:
-            return list(await session.scalars(wanted.order_by(InboxUpdate.update_id)))
+        """Updates that were received and not finished, oldest first.
+
+        One that is damaged on disk is quarantined: Telegram does not send it again.
+        """
+        found = await self._in_state("open")
+        for row in found:
+            if not row.body:
+                await self.quarantine_update(row.update_id, Unreadable.__name__)
+        return [row.body for row in found if row.body]
 
     async def begin_update(self, update_id: int) -> int:
         """Count an attempt before it is made; returns how many there were.
@@ -55,12 +67,21 @@ class Inbox(Part):
         async with self._sessions.write() as session:
             return await session.scalar(counted) or 0
 
+    async def park_update(self, update_id: int) -> None:
+        """The attempt was ended by a stop, not by the update: it does not count."""
+        async with self._sessions.write() as session:
+            await session.execute(
+                update(InboxUpdate)
+                .where(InboxUpdate.update_id == update_id, InboxUpdate.attempts > 0)
+                .values(attempts=InboxUpdate.attempts - 1)
+            )
+
     async def finish_update(self, update_id: int) -> None:
         """The update's turn is over: forget what it said, remember that it came.
 
         One that was quarantined stays so.
         """
-        await self._end(update_id, state="done", body={}, chat_id=None, person_id=None)
+        await self._end(update_id, state="done", sealed=NOTHING, chat_id=None, person_id=None)
 
     async def quarantine_update(self, update_id: int, error: str) -> None:
         """Put an update aside that cannot be handled; `error` is an exception's name."""
@@ -68,9 +89,30 @@ class Inbox(Part):
 
     async def quarantined(self) -> list[InboxUpdate]:
         """Updates that were put aside, oldest first."""
-        wanted = select(InboxUpdate).where(InboxUpdate.state == "quarantined")
+        return await self._in_state("quarantined")
+
+    async def _in_state(self, state: str) -> list[InboxUpdate]:
+        """Rows with their bodies, {} where one cannot be read."""
+        wanted = select(InboxUpdate).where(InboxUpdate.state == state)
         async with self._sessions.read() as session:
-            return list(await session.scalars(wanted.order_by(InboxUpdate.update_id)))
+            rows = list(await session.scalars(wanted.order_by(InboxUpdate.update_id)))
+            keys = await self._keys.find(session, {row.owner for row in rows})
+        for row in rows:
+            open_body(row, keys.get(row.owner))
+        return rows
+
+    def _row(self, body: dict[str, Any]) -> tuple[InboxUpdate, dict[str, Any]]:
+        chat, person = chat_and_person(body)
+        created = self._clock()
+        number = body["update_id"]
+        row = InboxUpdate(update_id=number, chat_id=chat, person_id=person, created=created)
+        return row, body
+
+    async def quarantined_count(self) -> int:
+        """How many updates were put aside."""
+        wanted = select(func.count(InboxUpdate.update_id)).where(InboxUpdate.state == "quarantined")
+        async with self._sessions.read() as session:
+            return await session.scalar(wanted) or 0
 
     async def _end(self, update_id: int, **values: Any) -> None:
         ended = update(InboxUpdate).where(
@@ -95,14 +137,21 @@ def _id(holder: Any, name: str) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _row(body: dict[str, Any], now: datetime) -> dict[str, Any]:
-    chat, person = chat_and_person(body)
+def open_body(row: InboxUpdate, key: Key | None) -> None:
+    """Open the row's body with its owner's key; {} when it cannot be read."""
+    try:
+        row.opened = key.open_json(row.place, row.sealed) if key else {}
+    except Unreadable:
+        row.opened = {}
+
+
+def _values(row: InboxUpdate, key: Key, body: dict[str, Any]) -> dict[str, Any]:
     return {
-        "update_id": body["update_id"],
-        "body": body,
+        "update_id": row.update_id,
+        "sealed": key.seal_json(row.place, body),
         "attempts": 0,
-        "created": now,
-        "chat_id": chat,
-        "person_id": person,
+        "created": row.created,
+        "chat_id": row.chat_id,
+        "person_id": row.person_id,
         "state": "open",
     }

@@ -9,15 +9,21 @@ harm; sending a message may not. Knows nothing of how that is done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.sealing.sealed import NOTHING, Place, Sealed
 from bot.store.conversations import Superseded
+from bot.store.keyring import Key
+from bot.store.opening import opened
 from bot.store.part import Part, storable
-from bot.store.tables import Conversation, OutboxPart
+from bot.store.tables import Conversation, Message, OutboxPart
+from bot.store.upsert import new_rows
+
+Seal = Callable[[Place, str], Sealed]
 
 
 class Outbox(Part):
@@ -36,12 +42,16 @@ class Outbox(Part):
                 "chat_id": chat_id,
                 "epoch": epoch,
                 "state": "new",
-                "text": "",
+                "sealed": NOTHING,
                 "created": self._clock(),
             }
-            await session.execute(insert(OutboxPart).on_conflict_do_nothing(), [row])
+            await session.execute(new_rows(session, OutboxPart), [row])
             wanted = select(OutboxPart).where(OutboxPart.turn == turn, OutboxPart.part == 0)
-            return (await session.scalars(wanted)).one()
+            part = (await session.scalars(wanted)).one()
+            if not opened([part], await self._key(session, part.conversation_id)):
+                # Damaged on disk: the reply is written again.
+                part.state, part.sealed = "placeholder" if part.placeholder_id else "new", NOTHING
+            return part
 
     async def place(self, part_id: int, placeholder_id: int) -> None:
         """A message of this id stands in the chat for the part."""
@@ -52,10 +62,13 @@ class Outbox(Part):
             )
             await session.execute(mine.where(OutboxPart.state == "new").values(state="placeholder"))
 
-    async def generated(self, turn: str, texts: Sequence[str]) -> list[OutboxPart]:
+    async def generated(
+        self, turn: str, texts: Sequence[str], words: str | None = None, **made: Any
+    ) -> list[OutboxPart]:
         """Store the reply's text, one part for each message; returns the parts in order.
 
-        Repeating it changes nothing. Raises Superseded when the conversation
+        `words` joins the conversation's history in the same transaction, with
+        how it was `made`. Repeating it changes nothing. Raises Superseded when the conversation
         was restarted or erased since the turn began.
         """
         async with self._sessions.write() as session:
@@ -63,11 +76,34 @@ class Outbox(Part):
             first = await session.scalar(wanted.where(OutboxPart.part == 0))
             if first is None:
                 raise Superseded
-            await _require(session, first.conversation_id, first.epoch)
+            talk = await _require(session, first.conversation_id, first.epoch)
+            key = await self._keys.make_one(session, talk.person_id)
             if first.state in ("new", "placeholder"):
-                first.state, first.text = "generated", storable(texts[0])
-                session.add_all(_follower(first, at, text) for at, text in enumerate(texts[1:], 1))
-            return list(await session.scalars(wanted.order_by(OutboxPart.part)))
+                first.state = "generated"
+                first.sealed = key.seal(first.place, storable(texts[0]))
+                session.add_all(
+                    _follower(first, at, text, key) for at, text in enumerate(texts[1:], 1)
+                )
+                if words is not None:
+                    await self._said(session, first, key.seal, words, made)
+            return opened(list(await session.scalars(wanted.order_by(OutboxPart.part))), key)
+
+    async def _said(
+        self, session: AsyncSession, first: OutboxPart, seal: Seal, words: str, made: dict[str, Any]
+    ) -> None:
+        said = Message(
+            conversation_id=first.conversation_id,
+            role="assistant",
+            sealed=NOTHING,
+            telegram_id=first.placeholder_id,
+            created=self._clock(),
+            epoch=first.epoch,
+            **made,
+        )
+        session.add(said)
+        # The words are sealed to the row's number, which the database gives.
+        await session.flush()
+        said.sealed = seal(said.place, storable(words))
 
     async def sent(self, part_id: int) -> None:
         """The part's text reached the chat."""
@@ -75,30 +111,59 @@ class Outbox(Part):
             await session.execute(
                 update(OutboxPart)
                 .where(OutboxPart.id == part_id, OutboxPart.state == "generated")
-                .values(state="sent", text="")
+                .values(state="sent", sealed=NOTHING)
             )
+
+    async def turn_parts(self, turn: str) -> list[OutboxPart]:
+        """The parts of a turn that was begun, in order; none when it was not.
+
+        One that is damaged on disk is as if it were still to be written.
+        """
+        wanted = select(OutboxPart).where(OutboxPart.turn == turn).order_by(OutboxPart.part)
+        async with self._sessions.read() as session:
+            parts = list(await session.scalars(wanted))
+            key = await self._key(session, parts[0].conversation_id) if parts else None
+        return opened(parts, key)
+
+    async def is_placeholder(self, chat_id: int, message_id: int) -> bool:
+        """Whether a turn knows this message: what no turn knows was left by a lost answer."""
+        wanted = select(OutboxPart.id).where(
+            OutboxPart.chat_id == chat_id, OutboxPart.placeholder_id == message_id
+        )
+        async with self._sessions.read() as session:
+            return (await session.scalar(wanted.limit(1))) is not None
 
     async def unsent(self) -> list[OutboxPart]:
         """What a crash left under way, oldest turn first."""
         wanted = select(OutboxPart).where(OutboxPart.state != "sent")
         async with self._sessions.read() as session:
-            return list(await session.scalars(wanted.order_by(OutboxPart.id)))
+            parts = list(await session.scalars(wanted.order_by(OutboxPart.id)))
+            keys = {p.conversation_id: await self._key(session, p.conversation_id) for p in parts}
+        return [p for p in parts if opened([p], keys[p.conversation_id])]
+
+    async def _key(self, session: AsyncSession, conversation_id: int) -> Key | None:
+        owner = select(Conversation.person_id).where(Conversation.id == conversation_id)
+        person_id = await session.scalar(owner)
+        return None if person_id is None else await self._keys.one(session, person_id)
 
 
-def _follower(first: OutboxPart, part: int, text: str) -> OutboxPart:
-    return OutboxPart(
+def _follower(first: OutboxPart, part: int, text: str, key: Key) -> OutboxPart:
+    made = OutboxPart(
         turn=first.turn,
         part=part,
         conversation_id=first.conversation_id,
         chat_id=first.chat_id,
         epoch=first.epoch,
         state="generated",
-        text=storable(text),
         created=first.created,
     )
+    made.sealed = key.seal(made.place, storable(text))
+    return made
 
 
-async def _require(session: AsyncSession, conversation_id: int, epoch: int) -> None:
-    wanted = select(Conversation.epoch).where(Conversation.id == conversation_id)
-    if await session.scalar(wanted) != epoch:
+async def _require(session: AsyncSession, conversation_id: int, epoch: int) -> Conversation:
+    wanted = select(Conversation).where(Conversation.id == conversation_id).with_for_update()
+    talk = await session.scalar(wanted)
+    if talk is None or talk.epoch != epoch:
         raise Superseded
+    return talk

@@ -6,18 +6,25 @@ from datetime import date, datetime, time
 from typing import Any
 
 from bot.clock import Clock
-from bot.store.database import Sessions
+from bot.store.keyring import Keyring
+from bot.store.sessions import Sessions
+from bot.store.whole import Whole
 
 
-class Part:
+class Part(Whole):
     """One theme of the store. No session is open when a method has returned."""
 
     def __init__(self, sessions: Sessions, clock: Clock) -> None:
+        super().__init__()
         self._sessions, self._clock = sessions, clock
+
+    @property
+    def _keys(self) -> Keyring:
+        return self._sessions.keys
 
 
 def storable(value: str) -> str:
-    """Text that SQLite can hold: lone surrogates become question marks."""
+    """Text that UTF-8 can hold: lone surrogates become question marks."""
     return value.encode("utf-8", "replace").decode("utf-8")
 
 

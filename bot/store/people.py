@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import delete, select, update
 
 from bot.store.part import Part
 from bot.store.tables import Consent, Person
+from bot.store.upsert import new_rows
 
 
 class People(Part):
@@ -22,9 +22,14 @@ class People(Part):
         if known is not None:
             return known
         async with self._sessions.write() as session:
-            made = insert(Person).values(id=person_id, language=language, created=self._clock())
-            await session.execute(made.on_conflict_do_nothing())
+            row = {"id": person_id, "language": language, "created": self._clock()}
+            await session.execute(new_rows(session, Person).values(**row))
             return (await session.scalars(wanted)).one()
+
+    async def known_person(self, person_id: int) -> Person | None:
+        """The person, if there is one."""
+        async with self._sessions.read() as session:
+            return await session.get(Person, person_id)
 
     async def set_person(self, person_id: int, **values: Any) -> None:
         """Change settings of one person."""
@@ -43,3 +48,8 @@ class People(Part):
         )
         async with self._sessions.read() as session:
             return (await session.scalar(wanted.limit(1))) is not None
+
+    async def withdraw_consent(self, person_id: int) -> None:
+        """Forget what the person agreed to; they are asked again before the next turn."""
+        async with self._sessions.write() as session:
+            await session.execute(delete(Consent).where(Consent.person_id == person_id))

@@ -1,12 +1,18 @@
 """What the application asks of the database, one short transaction each.
 
-    People          person, set_person, consent, has_consented
+    People          person, known_person, set_person, consent, has_consented
     Conversations   conversation, set_risk, epoch, bump_epoch
+    Talks           talks, talk, reopen, rename, delete_talk
     Messages        history, add_message, mark_sent, cut_from
-    Inbox           receive, open_updates, begin_update, finish_update, quarantine_update
-    Outbox          open_turn, place, generated, sent, unsent
+    Inbox           receive, open_updates, begin_update, park_update, finish_update,
+                    quarantine_update, quarantined, quarantined_count
+    Claims          claim_updates, free_the_dead, backlog
+    Outbox          open_turn, place, generated, sent, turn_parts, is_placeholder, unsent
     Records         record_decision, record_action, actions
     CheckIns        people_to_check_in, claim_check_in, end_check_in
+    FollowUps       owe_follow_up, claim_follow_ups, end_follow_up, quiet_follow_ups
+    HandOvers       hand_over, allow_hand_over, take_over, give_back, operator_of, person_of
+    Disclosures     disclosure, note_talk
     Erasure         export, forget, retain, housekeeping, compact
 
 Knows tables and times; knows nothing of Telegram's objects, the model or what
@@ -18,33 +24,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from bot.clock import Clock
+from bot.sealing.master import MasterSource
 from bot.store.check_ins import CheckIns
+from bot.store.claims import Claims
 from bot.store.conversations import Conversations
-from bot.store.database import Sessions, open_database
+from bot.store.database import open_database
+from bot.store.disclosures import Disclosures
 from bot.store.erasure import Erasure
-from bot.store.inbox import Inbox
+from bot.store.follow_ups import FollowUps
+from bot.store.hand_overs import HandOvers
 from bot.store.messages import Messages
 from bot.store.outbox import Outbox
 from bot.store.people import People
 from bot.store.records import Records
+from bot.store.sessions import Sessions
+from bot.store.talks import Talks
 
 
-class Store(People, Conversations, Messages, Inbox, Outbox, Records, CheckIns, Erasure):
+class Store(
+    People, Conversations, Talks, Messages, Claims, Outbox, Records, CheckIns, FollowUps,
+    HandOvers, Disclosures, Erasure,
+):  # fmt: skip
     """Everything that is kept. No session is open when a method has returned."""
 
-    def __init__(self, engine: AsyncEngine, sessions: Sessions, clock: Clock) -> None:
-        super().__init__(sessions, clock)
-        self._engine = engine
-
     @classmethod
-    async def open(cls, url: str, data_dir: Path, clock: Clock) -> Self:
+    async def open(
+        cls, url: str, data_dir: Path, clock: Clock, source: MasterSource | None = None
+    ) -> Self:
         """The store of a database, migrated; raises StoreError with one sentence."""
-        engine, sessions = await open_database(url, data_dir)
-        return cls(engine, sessions, clock)
+        return cls(await open_database(url, data_dir, source), clock)
+
+    @property
+    def sessions(self) -> Sessions:
+        """For the operator's commands that work on the whole database."""
+        return self._sessions
 
     async def close(self) -> None:
-        """Give the connections back."""
-        await self._engine.dispose()
+        """Finish what was begun, and give the connections back."""
+        await self._settle()
+        await self._sessions.engine.dispose()

@@ -1,7 +1,8 @@
 """The tables, as SQLAlchemy 2 declares them.
 
-Times are UTC. Knows nothing of Telegram's objects or of the model: ids and
-plain values only.
+Times are UTC. What people and the model said is sealed: a row's `text` or
+`body` is there once the store has opened it. Knows nothing of Telegram's
+objects or of the model: ids and plain values only.
 """
 
 from __future__ import annotations
@@ -9,10 +10,38 @@ from __future__ import annotations
 from datetime import date, datetime, time
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from bot.sealing.sealed import Place, Sealed
 from bot.store.base import Base as Base
+from bot.store.care_tables import Disclosure as Disclosure
+from bot.store.care_tables import FollowUp as FollowUp
+from bot.store.care_tables import HandOver as HandOver
+
+NO_BODY: dict[str, Any] = {}
+
+
+class Bodied:
+    """A row with a sealed JSON body, which the store opens before it hands the row out."""
+
+    opened = NO_BODY
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What it holds; {} when it cannot be read."""
+        return self.opened
+
+
+class Worded:
+    """A row with sealed text, which the store opens before it hands the row out."""
+
+    opened = ""
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        return self.opened
 
 
 class Person(Base):
@@ -31,6 +60,20 @@ class Person(Base):
     check_in_since: Mapped[datetime | None]
 
 
+class PersonKey(Base):
+    """The key that seals a person's words, wrapped by the master key named `master`.
+
+    Erasing this row erases the words, in every copy of them. No foreign key:
+    an update is sealed before its person is known. Id 0 is nobody's.
+    """
+
+    __tablename__ = "person_keys"
+    person_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    wrapped: Mapped[Sealed]
+    master: Mapped[str]
+    created: Mapped[datetime]
+
+
 class Consent(Base):
     """What a person agreed to, and when."""
 
@@ -42,7 +85,7 @@ class Consent(Base):
 
 
 class Conversation(Base):
-    """One thread of talk; the newest of a chat is the open one.
+    """One thread of talk; the one that a person opened last in a chat is the open one.
 
     `risk` is the level of risk held in it. `epoch` grows when it is restarted:
     a reply that was begun in an earlier epoch is no longer wanted.
@@ -57,9 +100,22 @@ class Conversation(Base):
     risk: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime]
     epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+    opened: Mapped[datetime]
+    sealed_title: Mapped[Sealed | None] = mapped_column("title")
+    opened_title = ""
+
+    @property
+    def title(self) -> str:
+        """The name that the person gave it, if any, once the store has opened it."""
+        return self.opened_title
+
+    @property
+    def place(self) -> Place:
+        """Where the title is sealed to."""
+        return Place("conversations", "title", self.id)
 
 
-class Message(Base):
+class Message(Worded, Base):
     """One message of a conversation, with how the model's were made."""
 
     __tablename__ = "messages"
@@ -69,7 +125,7 @@ class Message(Base):
         ForeignKey("conversations.id", ondelete="CASCADE"), index=True
     )
     role: Mapped[str]
-    text: Mapped[str] = mapped_column(Text)
+    sealed: Mapped[Sealed] = mapped_column("text")
     telegram_id: Mapped[int | None] = mapped_column(BigInteger)
     created: Mapped[datetime] = mapped_column(index=True)
     model: Mapped[str | None]
@@ -83,6 +139,11 @@ class Message(Base):
     total_s: Mapped[float | None]
     stopped: Mapped[bool] = mapped_column(default=False, server_default="0")
     epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+
+    @property
+    def place(self) -> Place:
+        """Where the text is sealed to."""
+        return Place("messages", "text", self.id)
 
 
 class SafetyDecision(Base):
@@ -98,7 +159,7 @@ class SafetyDecision(Base):
     created: Mapped[datetime]
 
 
-class InboxUpdate(Base):
+class InboxUpdate(Bodied, Base):
     """An update from Telegram, on disk before Telegram is told that it was received.
 
     `state` is open, done (its body is emptied, its id stays so that it is not
@@ -107,7 +168,7 @@ class InboxUpdate(Base):
 
     __tablename__ = "inbox"
     update_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    body: Mapped[dict[str, Any]]
+    sealed: Mapped[Sealed] = mapped_column("body")
     attempts: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime]
     chat_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
@@ -115,8 +176,88 @@ class InboxUpdate(Base):
     state: Mapped[str] = mapped_column(default="open", server_default="open", index=True)
     error: Mapped[str | None]
 
+    @property
+    def owner(self) -> int:
+        """Whose key seals the body: the sender's, else the chat's, else nobody's."""
+        return self.person_id or self.chat_id or 0
 
-class OutboxPart(Base):
+    @property
+    def place(self) -> Place:
+        """Where the body is sealed to."""
+        return Place("inbox", "body", self.update_id)
+
+
+class InboxChat(Base):
+    """A chat that updates came from, and which process takes them; none is nobody's.
+
+    One chat's updates are taken by one process, so that their order holds.
+    Updates without a chat stand under 0.
+    """
+
+    __tablename__ = "inbox_chats"
+    chat_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    claimed_by: Mapped[int | None] = mapped_column(index=True)
+
+
+class Ban(Base):
+    """Somebody who is not answered. `tag` is a keyed hash of their id: it outlives erasure."""
+
+    __tablename__ = "bans"
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    until: Mapped[datetime | None]
+    created: Mapped[datetime]
+
+
+class Invite(Base):
+    """A code that lets people in; kept as a keyed hash."""
+
+    __tablename__ = "invites"
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    uses_left: Mapped[int]
+    expires: Mapped[datetime]
+    created: Mapped[datetime]
+
+
+class Admitted(Base):
+    """Somebody who came in with an invite."""
+
+    __tablename__ = "admitted"
+    person_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    created: Mapped[datetime]
+
+
+class UsedButton(Base):
+    """A button that may be pressed once and was; kept until it would have expired."""
+
+    __tablename__ = "used_buttons"
+    nonce: Mapped[str] = mapped_column(primary_key=True)
+    expires: Mapped[datetime]
+
+
+class Switch(Base):
+    """What an operator turned on or off while Lanner runs, such as maintenance."""
+
+    __tablename__ = "switches"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+    changed: Mapped[datetime]
+
+
+class Broadcast(Base):
+    """An operator's message to all who agreed; `reached` is the last person's id, to go on from."""
+
+    __tablename__ = "broadcasts"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    state: Mapped[str]
+    reached: Mapped[int] = mapped_column(BigInteger, default=0)
+    sent: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    created: Mapped[datetime]
+
+
+class OutboxPart(Worded, Base):
     """One message on its way to a chat: new, placeholder, generated, sent.
 
     A turn has one part for each message that its reply is split into.
@@ -134,8 +275,13 @@ class OutboxPart(Base):
     epoch: Mapped[int]
     state: Mapped[str] = mapped_column(index=True)
     placeholder_id: Mapped[int | None] = mapped_column(BigInteger)
-    text: Mapped[str] = mapped_column(Text)
+    sealed: Mapped[Sealed] = mapped_column("text")
     created: Mapped[datetime]
+
+    @property
+    def place(self) -> Place:
+        """Where the text is sealed to."""
+        return Place("outbox", "text", f"{self.turn}/{self.part}")
 
 
 class CheckIn(Base):

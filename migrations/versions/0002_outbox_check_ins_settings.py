@@ -5,6 +5,8 @@ Ids of conversations and messages are never given twice from here on.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -76,9 +78,11 @@ def upgrade() -> None:
         )
         batch_op.create_index(batch_op.f("ix_outbox_state"), ["state"], unique=False)
 
-    with op.batch_alter_table(
-        "conversations", recreate="always", table_kwargs=NEVER_TWICE
-    ) as batch_op:
+    # SQLite gives a freed id again unless the table is made anew; PostgreSQL's sequences do not.
+    anew: Any = {"table_kwargs": NEVER_TWICE} | (
+        {"recreate": "always"} if op.get_bind().dialect.name == "sqlite" else {}
+    )
+    with op.batch_alter_table("conversations", **anew) as batch_op:
         batch_op.add_column(sa.Column("epoch", sa.Integer(), server_default="0", nullable=False))
 
     with op.batch_alter_table("inbox") as batch_op:
@@ -90,7 +94,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_inbox_person_id"), ["person_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_inbox_state"), ["state"], unique=False)
 
-    with op.batch_alter_table("messages", recreate="always", table_kwargs=NEVER_TWICE) as batch_op:
+    with op.batch_alter_table("messages", **anew) as batch_op:
         batch_op.add_column(sa.Column("adapter_sha256", sa.String(), nullable=True))
         batch_op.add_column(sa.Column("queued_s", sa.Double(), nullable=True))
         batch_op.add_column(sa.Column("stopped", sa.Boolean(), server_default="0", nullable=False))
@@ -108,7 +112,11 @@ def upgrade() -> None:
 
 def first_of(places: tuple[str, ...]) -> str:
     """The first id that the update holds in one of these places."""
-    found = [f"json_extract(body, '$.{place}.id')" for place in places]
+    if op.get_bind().dialect.name == "sqlite":
+        found = [f"json_extract(body, '$.{place}.id')" for place in places]
+    else:
+        paths = [f"{place}.id".replace(".", ",") for place in places]
+        found = [f"(body #>> '{{{path}}}')::bigint" for path in paths]
     return f"coalesce({', '.join(found)})"
 
 

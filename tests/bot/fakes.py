@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 from model.types import (
     AdapterInfo,
@@ -13,6 +14,8 @@ from model.types import (
     Event,
     Failed,
     ModelStatus,
+    ModelUnavailable,
+    Queued,
     Request,
     Text,
 )
@@ -24,6 +27,10 @@ class ScriptedModel:
     def __init__(self, script: str = "I hear you. Tell me more.") -> None:
         self.script, self.fails = script, False
         self.asked: list[Request] = []
+        self.queued: Queued | None = None
+        self.adapter: str | None = None
+        self.base = "scripted"
+        self.died = asyncio.Event()
         self.free = asyncio.Event()
         self.free.set()
         self._cancelled: dict[str, asyncio.Event] = {}
@@ -40,6 +47,8 @@ class ScriptedModel:
         if self.fails:
             yield Failed("The machine is out of breath. Please send /retry.")
             return
+        if self.queued is not None:
+            yield self.queued
         words, said = self.script.split(" "), ""
         for number, word in enumerate(words):
             if number == len(words) - 1:
@@ -61,15 +70,47 @@ class ScriptedModel:
         self._cancelled[request_id].set()
         return True
 
-    async def reload(self, adapter: str | None) -> ModelStatus:
-        if adapter is not None:
+    async def reload(self, adapter: str | None, *, force: bool = False) -> ModelStatus:
+        known = {each.name: each for each in self.adapters()}
+        if adapter is not None and adapter not in known:
             raise AdapterRefused(f"There is no adapter {adapter}.")
+        if adapter is not None and known[adapter].verdict == "no-go" and not force:
+            raise AdapterRefused(f"The adapter {adapter} was judged no-go.")
+        self.adapter = adapter
         return self.status()
 
+    async def reload_base(self, model: str) -> ModelStatus:
+        if model == "missing":
+            raise ModelUnavailable("There is no model missing.")
+        self.base = model
+        return self.status()
+
+    async def failed(self) -> str:
+        await self.died.wait()
+        return "The device has died."
+
     def adapters(self) -> Sequence[AdapterInfo]:
-        return []
+        here = Path("here")
+        return [
+            AdapterInfo("good", here, "a" * 64, "base", "", "go"),
+            AdapterInfo("bad", here, "b" * 64, "base", "", "no-go", ("It lost its warmth.",)),
+        ]
 
     def status(self) -> ModelStatus:
         return ModelStatus(
-            "ready", "scripted", 0, "cpu", "script", True, None, None, 1, 0, 0, 1, 512, 0.0, 0
+            "ready",
+            self.base,
+            0,
+            "cpu",
+            "script",
+            True,
+            self.adapter,
+            None,
+            1,
+            0,
+            0,
+            1,
+            512,
+            0.0,
+            0,
         )

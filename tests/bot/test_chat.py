@@ -2,71 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.app import Lanner
-from bot.playground.state import World, person_id
-from bot.safety.gate import RuleGate
-from bot.settings import Settings
-from tests.bot.fakes import ScriptedModel
-
-
-class House:
-    """A running Lanner and a person in front of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.model = folder, ScriptedModel()
-
-    async def open(self) -> None:
-        settings = Settings(
-            _env_file=None,  # type: ignore[call-arg]
-            telegram_bot_token=None,
-            lanner_data_dir=self.folder,
-            lanner_playground_port=0,
-        )
-        self.lanner = Lanner(settings, self.model)
-        await self.lanner.start()
-        self._run = asyncio.create_task(self.lanner.run())
-
-    async def close(self) -> None:
-        self._run.cancel()
-        await asyncio.gather(self._run, return_exceptions=True)
-        await self.lanner.stop()
-
-    @property
-    def world(self) -> World:
-        assert self.lanner.playground
-        return self.lanner.playground.world
-
-    def bot_says(self, name: str = "you") -> list[str]:
-        messages = self.world.chat(name).messages.values()
-        return [m.get("text", "a file") for m in messages if m["from"]["is_bot"]]
-
-    async def until(self, met: Callable[[], Any]) -> None:
-        async with asyncio.timeout(20):
-            while not met():
-                await asyncio.sleep(0.01)
-
-    async def say(self, text: str, name: str = "you") -> str:
-        """Send and wait for the next message of the bot."""
-        before = len(self.bot_says(name))
-        self.world.say(name, text)
-        await self.until(lambda: len(self.bot_says(name)) > before)
-        return self.bot_says(name)[-1]
-
-    async def agree(self, name: str = "you") -> None:
-        await self.say("/start", name)
-        chat = self.world.chat(name)
-        self.world.press(name, max(chat.messages), "consent:yes")
-        await self.until(lambda: len(self.bot_says(name)) > 1)
+from bot.playground.state import person_id
+from bot.safety.gate import SafetyGate
+from tests.bot.house import House
 
 
 @pytest.fixture
@@ -74,7 +20,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     house = House(tmp_path)
     await house.open()
     yield house
-    await house.close()
+    await house.leave()
 
 
 async def test_nobody_reaches_the_model_before_consent(house: House) -> None:
@@ -125,7 +71,7 @@ def test_no_unicode_dress_hides_the_wish_to_die_tonight(
     assert not GATE.assess(text).model_may_answer
 
 
-GATE = RuleGate()
+GATE = SafetyGate()
 
 
 @pytest.mark.parametrize(
@@ -225,13 +171,12 @@ async def test_a_message_cut_off_by_a_restart_is_answered_after_it(house: House)
     house.model.free.clear()
     house.world.say("you", "are you there")
     await house.until(lambda: house.model.asked)
+    before = len(house.bot_says())
     await house.close()
     house.model.free.set()
     await house.open()
-    house.world.chat("you")
-    await house.until(lambda: len(house.model.asked) == 2)
-    await house.until(lambda: house.bot_says())
-    assert house.bot_says()[-1] == "I hear you. Tell me more."
+    assert await house.next_after(before) == "I hear you. Tell me more."
+    assert len(house.model.asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -265,6 +210,7 @@ async def test_forgetting_erases_and_export_shows_what_is_stored(house: House) -
     await house.agree()
     await house.say("my marker is xyzzy")
     await house.say("/export")
+    await house.settled()  # two files
     (_, data), *_ = house.world.files.values()
     assert b"xyzzy" in data
     await house.say("/forget_me")
@@ -275,8 +221,7 @@ async def test_forgetting_erases_and_export_shows_what_is_stored(house: House) -
 
 
 async def test_the_page_refuses_other_hosts_and_origins(house: House) -> None:
-    assert house.lanner.playground
-    url = house.lanner.playground.url
+    url = house.telegram.url
     async with httpx.AsyncClient() as client:
         assert (await client.get(url)).status_code == 200
         for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):

@@ -1,164 +1,63 @@
-"""The real program as a newcomer starts it, with the demo model and a real browser."""
+"""The real program with the demo model, over HTTP: talk, danger, hostile text, death."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import signal
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+from tests.e2e.program import Program, Someone, wait
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+HOSTILE = [
+    "\u202eolleh\u202c \u2066\u2067\u2069",
+    "\u200b\u200d\ufeff\u2060.",
+    "x" * 100_000,
+    "NUL\0 in the \0 middle",
+    "half a surrogate \ud83d and \udc00",
+    "**_[x](y" * 200 + "`" * 500,
+    "<script>alert(1)</script><img src=x onerror=alert(1)>&amp;",
+    "Z" + "\u0351\u0489\u0321" * 600,
+    "/start@lanner_bot\n/stop /stop /stop",
+    "/" + "a" * 4000,
+    "\U000e0041\U000e0042 tags \ufff9interlinear\ufffb \U0010ffff",
+]
 
 
-class Program:
-    """`python -m bot` without a token, and the person in front of its page."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.process: subprocess.Popen[str] | None = None
-        self.url = ""
-
-    def start(self) -> None:
-        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
-        options = {
-            "LANNER_DATA_DIR": str(self.folder),
-            "LANNER_PLAYGROUND_PORT": "0",
-            "LANNER_MODEL": "demo",
-            "LANNER_MAX_NEW_TOKENS": "120",
-            # Greedy: the same words at every run.
-            "LANNER_TEMPERATURE": "0",
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bot"],
-            cwd=ROOT,
-            env=kept | options,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self.process.stdout
-        for line in self.process.stdout:
-            if "Chat with Lanner at" in line:
-                self.url = line.split()[-1]
-                return
-        pytest.fail("the program ended without an address")
-
-    def end(self, number: int) -> int:
-        assert self.process
-        self.process.send_signal(number)
-        code = self.process.wait(60)
-        if self.process.stdout:
-            self.process.stdout.close()
-        return code
-
-    def act(self, **what: Any) -> None:
-        request = urllib.request.Request(  # noqa: S310
-            f"{self.url}play/act",
-            json.dumps({"as": "you", **what}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        urllib.request.urlopen(request).close()  # noqa: S310
-
-    def messages(self) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self.url}play/state?as=you") as answer:  # noqa: S310
-            return list(json.load(answer)["messages"])
-
-    def replies(self) -> list[str]:
-        return [m.get("text", "") for m in self.messages() if m["from"]["is_bot"]]
-
-    def say(self, text: str) -> str:
-        before = len(self.replies())
-        self.act(kind="say", text=text)
-        return self.wait(lambda: self.replies()[-1] if len(self.replies()) > before else "")
-
-    def wait(self, met: Callable[[], str]) -> str:
-        end = time.monotonic() + 90
-        while time.monotonic() < end:
-            if found := met():
-                return found
-            time.sleep(0.1)
-        pytest.fail("nothing came")
-
-    def agree(self) -> None:
-        self.say("/start")
-        last = self.messages()[-1]["message_id"]
-        self.act(kind="press", message_id=last, data="consent:yes")
-        self.wait(lambda: self.replies()[-1] if "mind" in self.replies()[-1] else "")
+def test_a_newcomer_talks_and_danger_is_answered_with_a_fixed_text(you: Someone) -> None:
+    assert you.say("I cannot sleep, work keeps going round in my head.")
+    assert "emergency" in you.say("I want to kill myself tonight").lower()
+    you.say("I am safe now")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home") / "data"
-    folder.mkdir()
-    return folder
+def test_hostile_text_harms_nothing(program: Program, you: Someone) -> None:
+    mallory = Someone(program, "mallory")
+    for text in HOSTILE:
+        assert mallory.say(text)
+    mallory.agree()
+    # Two of them are also read by the model.
+    for text in (HOSTILE[4], HOSTILE[7]):
+        assert mallory.say(text)
+    assert you.say("/status")
+    assert "x" * 4096 in [m.get("text") for m in mallory.state()["messages"]]
 
 
-@pytest.fixture
-def program(data: Path) -> Iterator[Program]:
-    program = Program(data)
-    program.start()
-    yield program
-    if program.process and program.process.poll() is None:
-        program.end(signal.SIGKILL)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_newcomer_chats_and_a_killed_program_forgets_nothing(program: Program) -> None:
-    program.agree()
-    assert program.say("I cannot sleep, work keeps going round in my head.")
-    assert "emergency" in program.say("I want to kill myself tonight")
-    program.say("I am safe now")
-    assert "6 messages in this conversation" in program.say("/status")
+def test_a_killed_program_forgets_nothing_and_finishes_what_it_owed(
+    program: Program, you: Someone
+) -> None:
+    before = len(you.replies())
+    shown = [m.get("text") for m in you.state()["messages"]]
+    you.act("say", text="Tell me a long story about my cat Xyzzy.")
+    wait(lambda: you.state()["draft"] or len(you.replies()) > before)
     program.end(signal.SIGKILL)
     program.start()
-    assert "6 messages in this conversation" in program.say("/status")
+    assert [m.get("text") for m in you.state()["messages"]][: len(shown)] == shown
+    wait(lambda: you.answers(before))
+    told = [m.get("text") for m in you.state()["messages"] if not m["from"]["is_bot"]]
+    assert told.count("Tell me a long story about my cat Xyzzy.") == 1
+    assert "Xyzzy" in you.exported()
+
+
+def test_the_program_ends_at_once_when_it_is_asked_to(program: Program) -> None:
     assert program.end(signal.SIGTERM) == 0
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_in_a_browser_words_stream_in_and_stop_ends_them(program: Program, data: Path) -> None:
-    from playwright.sync_api import expect, sync_playwright
-
-    program.say("/new")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 520, "height": 920})
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(program.url)
-        page.get_by_label("Message").fill("/start")
-        page.keyboard.press("Enter")
-        page.get_by_role("button", name="I am 18 or older and agree").click()
-        expect(page.get_by_text("What is on your mind?").last).to_be_visible(timeout=20_000)
-        page.get_by_label("Message").fill("Please tell me a long story about rest.")
-        page.keyboard.press("Enter")
-        page.wait_for_selector(".draft", timeout=60_000)
-        page.wait_for_function(
-            "(document.querySelector('.draft .bubble')||{}).textContent?.length > 12",
-            timeout=60_000,
-        )
-        page.get_by_role("button", name="Stop", exact=True).click()
-        page.wait_for_selector(".draft", state="detached", timeout=60_000)
-        page.screenshot(path=str(data / "chat.png"))
-        if keep := os.environ.get("LANNER_SCREENSHOT"):
-            shutil.copy(data / "chat.png", keep)
-        browser.close()
-    assert errors == []
+    program.start()

@@ -13,11 +13,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.safety.gate import RuleGate
+from bot.safety.gate import SafetyGate
 from bot.safety.rules import Rule, RuleBook
 from bot.safety.types import HistoryTurn, Level
 
-GATE = RuleGate()
+GATE = SafetyGate()
 DANGER = "I want to kill myself tonight"
 PHRASES = yaml.safe_load((files("tests.safety") / "phrases.yaml").read_text(encoding="utf-8"))
 HOMOGLYPHS = {"a": "а", "e": "еε", "i": "іι", "k": "кκ", "l": "ӏ", "m": "м", "n": "ո", "o": "оο",

@@ -7,14 +7,16 @@ import io
 from datetime import date
 
 import pytest
+import yaml
 
 from bot.safety.files import data_text
-from bot.safety.gate import RuleGate
+from bot.safety.gate import SafetyGate
 from bot.safety.lines import DIRECTORY, CrisisLines, describe
 from bot.safety.replies import Replies
 from bot.safety.types import Assessment, Level, PersonContext
 
-ALL = Replies.load(frozenset({"en", "de", "fr", "es", "pt", "hi", "id"}))
+TEXTS = yaml.safe_load(data_text("replies.yaml"))["languages"]
+ALL = Replies(TEXTS, CrisisLines.load(), "v", reviewed=frozenset(TEXTS))
 ROWS = list(csv.DictReader(io.StringIO(data_text("crisis_lines.csv"))))
 HIGH = Assessment(Level.HIGH, 0.9, ("suicide.self",))
 IMMINENT = Assessment(Level.IMMINENT, 0.9, ("suicide.self",))
@@ -76,10 +78,23 @@ def test_a_country_with_no_line_good_enough_still_gets_its_emergency_number() ->
     assert DIRECTORY in text
 
 
-def test_a_translation_is_sent_only_when_the_operator_says_it_is_reviewed() -> None:
-    person = PersonContext("de", "DE")
-    assert "Are you safe" in RuleGate().reply(HIGH, person).text
-    assert "in Sicherheit" in RuleGate(spoken=frozenset({"de"})).reply(HIGH, person).text
+def test_a_translation_that_nobody_reviewed_is_followed_by_the_english_text() -> None:
+    text = SafetyGate().reply(HIGH, PersonContext("de", "DE")).text
+    assert text.index("in Sicherheit") < text.index("Are you safe")
+
+
+def test_an_operator_can_have_a_language_answered_in_english_alone() -> None:
+    gate = SafetyGate(unspoken=frozenset({"de"}))
+    assert gate.reply(HIGH, PersonContext("de", "DE")) == gate.reply(
+        HIGH, PersonContext("en", "DE")
+    )
+
+
+def test_a_reviewed_translation_is_sent_alone() -> None:
+    replies = Replies(TEXTS, CrisisLines.load(), "v", reviewed=frozenset({"de"}))
+    text = replies.crisis(HIGH, PersonContext("de", "DE")).text
+    assert "in Sicherheit" in text
+    assert "Are you safe" not in text
 
 
 def test_every_language_has_the_same_texts() -> None:

@@ -19,8 +19,13 @@ class Hands:
         return self.now
 
 
+# Where this stands in a folder, its store is on PostgreSQL.
+URL_FILE = "database.url"
+
+
 def url_in(folder: Path) -> str:
-    return f"sqlite+aiosqlite:///{folder}/lanner.db"
+    named = folder / URL_FILE
+    return named.read_text() if named.exists() else f"sqlite+aiosqlite:///{folder}/lanner.db"
 
 
 async def open_store(folder: Path, clock: Hands) -> Store:

@@ -15,10 +15,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect, text
 
+from bot.sealing.master import FILE, MasterSource
 from bot.store.base import Base
 from bot.store.database import StoreError, migrate, open_database
+from bot.store.migrating import Sealer
 from bot.store.store import Store
-from tests.store.house import Hands, open_store, talk, update, url_in
+from tests.store.house import Hands, bytes_in, open_store, talk, update, url_in
 
 ROOT = Path(__file__).parents[2]
 NOW = "'2026-03-01 00:00:00.000000'"
@@ -45,6 +47,26 @@ ROWS: dict[str, list[str]] = {
         "VALUES (7, '2026-03-01', NOW, 'sent', NOW)",
         "INSERT INTO admin_audit (admin_id, action, detail, created) VALUES (9, 'reload', '', NOW)",
     ],
+    "0003": [],
+    "0004": [
+        "INSERT INTO conversations (person_id, chat_id, risk, created, opened) "
+        "VALUES (7, 9, 0, NOW, NOW)",
+    ],
+    "0005": [
+        "INSERT INTO follow_ups (person_id, chat_id, level, step, due, state, created) "
+        "VALUES (7, 7, 3, 0, NOW, 'waiting', NOW)",
+        "INSERT INTO hand_overs VALUES (7, 1, NOW, NULL, NULL)",
+        "INSERT INTO disclosures VALUES (7, NOW, NOW, 60.0)",
+    ],
+    "0006": [
+        "INSERT INTO bans VALUES ('tag', NULL, NOW)",
+        "INSERT INTO invites VALUES ('tag', 3, NOW, NOW)",
+        "INSERT INTO admitted VALUES (7, NOW)",
+        "INSERT INTO used_buttons VALUES ('nonce', NOW)",
+        "INSERT INTO switches VALUES ('maintenance', 'off', NOW)",
+        "INSERT INTO broadcasts (text, state, reached, sent, failed, created) "
+        "VALUES ('news', 'open', 7, 1, 0, NOW)",
+    ],
 }
 
 
@@ -60,9 +82,10 @@ def counts(connection: Connection) -> dict[str, int]:
 def old_database(tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, int]:
     """A database of an older revision, with rows; gives the number of its rows."""
     engine = create_engine(f"sqlite:///{tmp_path}/lanner.db")
+    master = MasterSource(tmp_path / FILE).load(create=True)
     with engine.begin() as connection:
         for revision in REVISIONS[: REVISIONS.index(request.param) + 1]:
-            migrate(connection, revision)
+            migrate(connection, revision, Sealer(master))
             for statement in ROWS[revision]:
                 connection.exec_driver_sql(statement.replace("NOW", NOW))
         found = counts(connection)
@@ -85,6 +108,7 @@ async def test_no_row_is_lost_from_any_revision(
     assert (await store.conversation(7, 7)).risk == 2
     assert await store.has_consented(7, "1")
     assert [u["update_id"] for u in await store.open_updates()] == [5]
+    assert b"kept words" not in bytes_in(tmp_path)
     await store.close()
     engine = create_engine(f"sqlite:///{tmp_path}/lanner.db")
     with engine.connect() as connection:

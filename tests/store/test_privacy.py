@@ -68,10 +68,14 @@ async def test_nothing_of_a_forgotten_person_is_left_in_any_byte(
     person = 90210417
     await live(store, clock, person, MARKER)
     kept = await live(store, clock, 2, "somebody else")
-    assert MARKER.encode() in bytes_in(tmp_path)
+    async with store.sessions.read() as session:
+        sealed = list(await session.scalars(text("SELECT text FROM messages WHERE role = 'user'")))
+    assert all(each in bytes_in(tmp_path) for each in sealed)
     assert len(await ids_left(store, person)) > 5
+    assert MARKER.encode() not in bytes_in(tmp_path)
     assert await privacy.forget_me(person)
     assert MARKER.encode() not in bytes_in(tmp_path)
+    assert [each in bytes_in(tmp_path) for each in sealed] == [False, False, True, True]
     assert await ids_left(store, person) == []
     assert len(await store.history(kept)) == 3
     assert (await store.has_consented(2, "1")) is True
@@ -133,6 +137,7 @@ async def test_the_export_holds_every_row_about_the_person_and_nobody_elses(
         "conversations": 1,
         "safety_decisions": 1,
         "check_ins": 1,
+        "admitted": 0,
         "replies_under_way": 2,
         "updates_not_finished": 2,
         "admin_actions": 1,

@@ -1,0 +1,70 @@
+"""Who asks what, and what others may hang into a turn.
+
+Plain data, between handlers and the chat. Knows nothing of Telegram's objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from bot.safety.types import Assessment
+from bot.store.tables import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One person's wish for a reply. `turn` names it for ever: the update's id.
+
+    `text` is empty where the words are in the history already (retry, go on).
+    `notice` is said before the reply, in a message of its own.
+    """
+
+    turn: str
+    person: int
+    chat: int
+    text: str = ""
+    message_id: int = 0
+    notice: str | None = None
+
+    @property
+    def group(self) -> bool:
+        """Whether others read along; Telegram's groups have negative ids."""
+        return self.chat < 0
+
+
+Check = Callable[[Asked], Awaitable[str | None]]
+"""A sentence that refuses the turn, or None. Never asked about words of danger."""
+Notice = Callable[[Asked], Awaitable[str | None]]
+"""Words to say before the reply, or None."""
+AfterGate = Callable[[Asked, Conversation, Assessment], Awaitable[None]]
+"""Told of what the gate found, before anyone is answered."""
+
+Taker = Callable[..., Awaitable[bool]]
+"""Asked as `taker(asked, danger=...)`: True when somebody else answers these words."""
+
+
+@dataclass
+class Hooks:
+    """Where other parts of the bot take part in a turn; each list runs in order."""
+
+    checks: list[Check] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    after_gate: list[AfterGate] = field(default_factory=list)
+    takers: list[Taker] = field(default_factory=list)
+
+    async def refusal(self, asked: Asked) -> str | None:
+        """The first check's sentence that refuses."""
+        for check in self.checks:
+            if sentence := await check(asked):
+                return sentence
+        return None
+
+    async def said_before(self, asked: Asked) -> list[str]:
+        """All notices that are due."""
+        found = [asked.notice, *[await notice(asked) for notice in self.notices]]
+        return [each for each in found if each]
+
+    async def taken(self, asked: Asked, *, danger: bool) -> bool:
+        """Whether an operator answers these words instead of the program."""
+        return any([await taker(asked, danger=danger) for taker in self.takers])

@@ -1,0 +1,92 @@
+"""The classifier's half of the gate: scores become findings; a failure becomes none.
+
+Whatever goes wrong in the classifier, the rules go on and the operator can
+see it in `health()`. Knows nothing of rules or policy; keeps no text.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from bot.safety.classifier import Manifest, Scores
+from bot.safety.rules import Finding
+from bot.safety.types import Health, Level
+
+_REFUSALS = {"method": "method"}  # requests that a fixed refusal answers
+_FORGIVEN = 50  # good answers after which an old failure is no longer told
+log = logging.getLogger(__name__)
+
+
+class Judge(Protocol):
+    """What is asked of a classifier."""
+
+    manifest: Manifest
+
+    def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:
+        """Raises nothing that is expected."""
+
+
+class Meaning:
+    """Thresholds come from the manifest; training chose them on development data."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._limits = judge.manifest.thresholds
+        self._trouble = ""
+        self._since = 0
+
+    @property
+    def version(self) -> str:
+        """The classifier's version, recorded with each decision."""
+        return self._judge.manifest.version
+
+    def health(self) -> Health:
+        """Not well while a failure is recent."""
+        if self._trouble:
+            return Health(ok=False, sentence=self._trouble)
+        return Health(ok=True, sentence=f"Rules and classifier {self.version} work.")
+
+    def alone(self, text: str) -> tuple[Finding, ...]:
+        """What the message means by itself."""
+        return self._found("classifier", self._scores(text, ()), "alone")
+
+    def in_context(self, text: str, earlier: Sequence[str]) -> tuple[Finding, ...]:
+        """What it means after what the person wrote before it."""
+        return self._found("context", self._scores(text, earlier), "context")
+
+    def _scores(self, text: str, earlier: Sequence[str]) -> Scores | None:
+        try:
+            scores = self._judge.judge(text, earlier)
+        except Exception as error:
+            self._note(
+                f"The crisis classifier failed ({type(error).__name__}); rules alone judged."
+            )
+            return None
+        if scores.partly:
+            self._note("The crisis classifier was too slow for a long message; rules read it all.")
+        else:
+            self._since += 1
+            if self._since >= _FORGIVEN:
+                self._trouble = ""
+        return scores
+
+    def _note(self, sentence: str) -> None:
+        if sentence != self._trouble:
+            log.error("%s", sentence)
+        self._trouble, self._since = sentence, 0
+
+    def _found(self, source: str, scores: Scores | None, limits: str) -> tuple[Finding, ...]:
+        if scores is None:
+            return ()
+        level = self._level(scores, limits)
+        refuse = _REFUSALS.get(scores.category) if level >= Level.HIGH else None
+        name = f"{source}.{scores.category}"
+        return (Finding(name, int(level), refuse, score=round(scores.high, 3)),)
+
+    def _level(self, scores: Scores, limits: str) -> Level:
+        if scores.high >= self._limits[f"{limits}.high"]:
+            grave = scores.imminent >= self._limits[f"{limits}.imminent"]
+            return Level.IMMINENT if grave and scores.category != "method" else Level.HIGH
+        return Level.CONCERN if scores.concern >= self._limits[f"{limits}.concern"] else Level.NONE

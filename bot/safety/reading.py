@@ -1,0 +1,58 @@
+"""Turns a message, and what the person wrote before it, into tokens for the encoder.
+
+Training and serving read with the same eyes: disguises, slang and typing
+errors are undone first, as for the rules. Knows nothing of risk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bot.safety.encoder import Tokens
+from bot.safety.normalise import unspaced
+from bot.safety.words import Words
+
+CONTEXT_TURNS = 3  # earlier messages of the person that are read beside the newest
+_CONTEXT_TOKENS = 32  # of each of them
+_OWN_TOKENS = 96  # of the newest in one window
+_STEP = 72
+_MOST_WINDOWS = 6  # a longer text is read at its beginning and at its end; rules read it all
+_MOST_CHARACTERS = 20_000
+_CLS, _SEP = 101, 102
+
+
+class Reader:
+    """Needs the encoder's `tokenizer.json`."""
+
+    def __init__(self, tokenizer: Path, words: Words) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer: Any = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._words = words
+
+    def windows(self, text: str, earlier: Sequence[str] = ()) -> list[Tokens]:
+        """At least one; `earlier` is oldest first."""
+        context = [_CLS]
+        for said in earlier[-CONTEXT_TURNS:]:
+            context += [*self._ids(said)[:_CONTEXT_TOKENS], _SEP]
+        start = len(context) if len(context) > 1 else 0
+        own = self._ids(text)
+        pieces = [own[i : i + _OWN_TOKENS] for i in range(0, max(1, len(own) - _STEP // 3), _STEP)]
+        if len(pieces) > _MOST_WINDOWS:
+            pieces = pieces[: _MOST_WINDOWS // 2] + pieces[-_MOST_WINDOWS // 2 :]
+        return [Tokens((*context, *piece, _SEP), start) for piece in pieces]
+
+    def _ids(self, text: str) -> list[int]:
+        plain = readable(text[:_MOST_CHARACTERS], self._words)
+        found: list[int] = self._tokenizer.encode(plain, add_special_tokens=False).ids
+        return found
+
+
+def readable(text: str, words: Words) -> str:
+    """`text` without its disguise; punctuation stays."""
+    _, joined = unspaced(text, words)
+    return " ".join(words.readable(raw) for raw in joined.split())

@@ -1,0 +1,155 @@
+"""Each person's own key, wrapped by the master key.
+
+A person's words are sealed under their key, so that whoever destroys the key
+has destroyed the words, wherever copies of them lie. The key of nobody
+(`HOUSE`) seals what belongs to no one. Knows nothing of what is sealed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, inspect, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.clock import system_clock
+from bot.sealing.master import Master, MasterKeyError, MasterSource
+from bot.sealing.sealed import Place, Sealed, Unreadable, new_key, seal, unseal
+from bot.store.tables import PersonKey
+from bot.store.upsert import new_rows
+
+HOUSE = 0
+KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One person's key, unwrapped; seals and opens at places."""
+
+    owner: int
+    secret: bytes
+
+    def seal(self, place: Place, text: str) -> Sealed:
+        """Text for one place."""
+        return seal(self.secret, text.encode("utf-8"), place.bound(self.owner))
+
+    def open(self, place: Place, sealed: bytes) -> str:
+        """The text again; raises Unreadable."""
+        return unseal(self.secret, sealed, place.bound(self.owner)).decode("utf-8")
+
+    def seal_json(self, place: Place, value: Any) -> Sealed:
+        """A JSON value; escapes hold what UTF-8 cannot."""
+        return self.seal(place, json.dumps(value))
+
+    def open_json(self, place: Place, sealed: bytes) -> Any:
+        """The value again, {} for nothing; raises Unreadable."""
+        return json.loads(self.open(place, sealed) or "{}")
+
+
+class Keyring:
+    """Looks keys up where a session is open; makes those that are missing."""
+
+    def __init__(self, source: MasterSource, master: Master) -> None:
+        self._source, self.master = source, master
+        # By the wrapped bytes: another process may have destroyed or wrapped a key anew.
+        self._kept: OrderedDict[tuple[int, bytes], Key] = OrderedDict()
+
+    async def find(self, session: AsyncSession, owners: Iterable[int]) -> dict[int, Key]:
+        """Keys that exist, by owner; those that cannot be unwrapped are left out."""
+        wanted = select(PersonKey).where(PersonKey.person_id.in_(set(owners)))
+        found = {}
+        for row in await session.scalars(wanted):
+            try:
+                found[row.person_id] = self._unwrap(row)
+            except Unreadable:
+                continue
+        return found
+
+    async def one(self, session: AsyncSession, owner: int) -> Key | None:
+        """A person's key, if it exists."""
+        return (await self.find(session, [owner])).get(owner)
+
+    async def make(self, session: AsyncSession, owners: Iterable[int]) -> dict[int, Key]:
+        """The owners' keys in a session that writes, made where there are none.
+
+        Holds each key's row until the end of the transaction, so that nobody is
+        erased between the sealing and the storing.
+        """
+        wanted = sorted(set(owners))
+        held = select(PersonKey).where(PersonKey.person_id.in_(wanted)).with_for_update(read=True)
+        rows = list(await session.scalars(held))
+        missing = set(wanted) - {row.person_id for row in rows}
+        if missing:
+            await self._fresh_master(session)
+            await session.execute(
+                new_rows(session, PersonKey), [self._new_row(owner) for owner in sorted(missing)]
+            )
+            rows = list(await session.scalars(held))
+        return {row.person_id: self._unwrap_or_say(row) for row in rows}
+
+    async def make_one(self, session: AsyncSession, owner: int) -> Key:
+        """One owner's key, made if there is none."""
+        return (await self.make(session, [owner]))[owner]
+
+    async def hold(self, session: AsyncSession, owner: int) -> None:
+        """Wait for whoever seals for this owner, and let nobody begin until the end."""
+        held = select(PersonKey.person_id).where(PersonKey.person_id == owner).with_for_update()
+        await session.execute(held)
+
+    async def destroy(self, session: AsyncSession, owner: int) -> None:
+        """Destroy the owner's key: what it sealed can never be read again."""
+        await session.execute(delete(PersonKey).where(PersonKey.person_id == owner))
+        for kept in [each for each in self._kept if each[0] == owner]:
+            del self._kept[kept]
+
+    async def _fresh_master(self, session: AsyncSession) -> None:
+        # A key wrapped under a master key that was retired meanwhile would be lost.
+        held = select(PersonKey).where(PersonKey.person_id == HOUSE).with_for_update(read=True)
+        row = await session.scalar(held)
+        if row is not None and row.master != self.master.newest:
+            self.master = self._source.load(create=False)
+            if row.master != self.master.newest:
+                raise MasterKeyError(
+                    "The master key was rotated while Lanner ran: give it the new key and restart."
+                )
+
+    def _new_row(self, owner: int) -> dict[str, Any]:
+        return {
+            "person_id": owner,
+            "wrapped": self.master.wrap(new_key(), owner),
+            "master": self.master.newest,
+            "created": system_clock(),
+        }
+
+    def _unwrap_or_say(self, row: PersonKey) -> Key:
+        try:
+            return self._unwrap(row)
+        except Unreadable:
+            raise MasterKeyError(
+                "A key in the database does not open with the master key: "
+                "put the right master key back, or restore a backup."
+            ) from None
+
+    def _unwrap(self, row: PersonKey) -> Key:
+        known = self._kept.get((row.person_id, row.wrapped))
+        if known is None:
+            if row.master not in self.master.names:
+                self.master = self._source.load(create=False)
+            secret = self.master.unwrap(row.master, row.wrapped, row.person_id)
+            known = Key(row.person_id, secret)
+            self._kept[row.person_id, row.wrapped] = known
+        self._kept.move_to_end((row.person_id, row.wrapped))
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return known
+
+
+def masters_in_use(connection: Connection) -> frozenset[str]:
+    """Names of the master keys that wrapped this database's keys."""
+    if not inspect(connection).has_table(PersonKey.__tablename__):
+        return frozenset()
+    return frozenset(connection.scalars(select(PersonKey.master).distinct()))

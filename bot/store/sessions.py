@@ -1,0 +1,52 @@
+"""Short sessions of one database. Never hold one across a generation or a network call.
+
+Knows what every dialect shares; bot.store.sqlite and bot.store.postgres know
+their own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from bot.store.keyring import Keyring
+
+
+class Sessions(ABC):
+    """Reads, writes and upkeep of one database, with the keys that its words are sealed under."""
+
+    # Whether several processes may take updates from one inbox.
+    shared = False
+
+    def __init__(self, engine: AsyncEngine, keys: Keyring) -> None:
+        self.engine, self.keys = engine, keys
+        self._reading = async_sessionmaker(engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session that changes nothing."""
+        async with self._reading() as session:
+            yield session
+
+    @abstractmethod
+    def write(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """A session that is committed at the end."""
+
+    @abstractmethod
+    def snapshot(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """A session that sees one state of the database, however long it reads."""
+
+    @abstractmethod
+    async def checkpoint(self) -> bool:
+        """Let go of what the log still holds; False when a reader was in the way all the time."""
+
+    @abstractmethod
+    async def vacuum(self) -> None:
+        """Write anew, so that no page keeps what was deleted from it."""
+
+    @abstractmethod
+    async def size_bytes(self) -> int:
+        """How much the database takes on disk."""

@@ -1,0 +1,58 @@
+"""A transaction that was begun is finished, also when whoever asked for it is cancelled.
+
+A statement that is cut off in SQLite's thread leaves its connection holding
+the write lock until the garbage collector finds it: seen under load. So each
+of the store's methods runs in a task of its own; cancelling the caller leaves
+that task to end, which takes milliseconds. Knows nothing of databases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+Method = Callable[..., Coroutine[Any, Any, Result]]
+
+
+class Whole:
+    """Public coroutine methods of subclasses are finished once begun; `close` waits for them."""
+
+    def __init__(self) -> None:
+        self._begun: set[asyncio.Task[Any]] = set()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, method in list(vars(cls).items()):
+            if inspect.iscoroutinefunction(method) and not name.startswith(("_", "close")):
+                setattr(cls, name, _finished(method))
+
+    async def _settle(self) -> None:
+        """Wait for what was begun and whose caller is gone."""
+        while self._begun:
+            await asyncio.wait(set(self._begun))
+
+
+def _finished(method: Method[Result]) -> Method[Result]:
+    @functools.wraps(method)
+    async def run(self: Whole, *args: Any, **kwargs: Any) -> Result:
+        task = asyncio.create_task(method(self, *args, **kwargs))
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_note)
+            raise
+
+    return run
+
+
+def _note(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("A transaction failed after its caller was gone: %s", type(error).__name__)

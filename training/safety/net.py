@@ -1,0 +1,178 @@
+"""The classifier as torch sees it while it learns: MiniLM, low-rank changes, a small head.
+
+The lower layers stay as published, so their output is worked out once and kept
+(`lower`); the upper ones learn a low-rank change (`upper`). Only the changes
+and the head are shipped. Serving does the same arithmetic in NumPy
+(bot/safety/encoder.py). Knows nothing of data, thresholds or tokens' meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bot.safety.encoder import HEADS, Tokens
+
+LEVELS = 3  # at least a concern, at least high, imminent
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the manifest must repeat to load the weights again."""
+
+    rank: int = 16
+    first: int = 3  # layers below this one stay as published
+    scale: float = 2.0
+    hidden: int = 128
+    categories: int = 9
+
+
+class LowRank(nn.Module):
+    """A frozen linear layer and a learned change of low rank."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor, shape: Shape) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("bias", bias, persistent=False)
+        self.scale = shape.scale
+        self.down = nn.Parameter(torch.randn(shape.rank, weight.shape[1]) / weight.shape[1] ** 0.5)
+        self.up = nn.Parameter(torch.zeros(weight.shape[0], shape.rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] to [..., out]."""
+        change = (x @ self.down.T) @ self.up.T
+        out: Tensor = functional.linear(x, self.weight, self.bias) + self.scale * change
+        return out
+
+
+class Layer(nn.Module):
+    """One layer of BERT. Without a `shape` nothing in it learns."""
+
+    def __init__(
+        self, w: Mapping[str, Tensor], name: str, shape: Shape | None, drop: float
+    ) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(drop)
+        parts = {"query": "attention.self.query", "key": "attention.self.key",
+                 "value": "attention.self.value", "out": "attention.output.dense",
+                 "up": "intermediate.dense", "down": "output.dense"}  # fmt: skip
+        self.names = {part: f"{name}{where}" for part, where in parts.items()}
+        for part, full in self.names.items():
+            pair = w[f"{full}.weight"], w[f"{full}.bias"]
+            setattr(self, part, LowRank(*pair, shape) if shape else _Frozen(*pair))
+        self.norms = [
+            (w[f"{name}{where}.weight"], w[f"{name}{where}.bias"])
+            for where in ("attention.output.LayerNorm", "output.LayerNorm")
+        ]
+
+    def forward(self, hidden: Tensor, real: Tensor) -> Tensor:
+        """`hidden` [texts, tokens, width]; `real` marks what is not padding."""
+        rows, length, width = hidden.shape
+
+        def split(x: Tensor) -> Tensor:
+            return x.view(rows, length, HEADS, width // HEADS).transpose(1, 2)
+
+        seen = functional.scaled_dot_product_attention(
+            split(self.query(hidden)), split(self.key(hidden)), split(self.value(hidden)),
+            attn_mask=real[:, None, None, :],
+        )  # fmt: skip
+        seen = self.out(seen.transpose(1, 2).reshape(rows, length, width))
+        hidden = _norm(hidden + self.dropout(seen), self.norms[0])
+        inner = functional.gelu(self.up(hidden), approximate="tanh")
+        return _norm(hidden + self.dropout(self.down(inner)), self.norms[1])
+
+
+class Net(nn.Module):
+    """Token ids to logits: LEVELS cumulative levels, then the categories."""
+
+    def __init__(self, w: Mapping[str, Tensor], shape: Shape, drop: float = 0.1) -> None:
+        super().__init__()
+        self.shape, self.weights = shape, w
+        count = len({name.split(".")[2] for name in w if name.startswith("encoder.layer.")})
+        self.layers = nn.ModuleList(
+            Layer(w, f"encoder.layer.{i}.", shape if i >= shape.first else None, drop)
+            for i in range(count)
+        )
+        width = w["embeddings.LayerNorm.weight"].shape[0]
+        self.dropout = nn.Dropout(drop)
+        self.first = nn.Linear(2 * width, shape.hidden)
+        self.second = nn.Linear(shape.hidden, LEVELS + shape.categories)
+
+    def forward(self, ids: Tensor, own: Tensor) -> Tensor:
+        """`ids` [texts, tokens] with 0 as padding, `own` marks the newest message's tokens."""
+        return self.upper(self.lower(ids, own), ids != 0, own)
+
+    @torch.no_grad()
+    def lower(self, ids: Tensor, own: Tensor) -> Tensor:
+        """What the frozen layers make of the tokens: [texts, tokens, width]."""
+        real, w = ids != 0, self.weights
+        hidden = (
+            w["embeddings.word_embeddings.weight"][ids]
+            + w["embeddings.position_embeddings.weight"][: ids.shape[1]]
+            + w["embeddings.token_type_embeddings.weight"][(real & ~own).long()]
+        )
+        hidden = _norm(hidden, (w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]))
+        for layer in self.layers[: self.shape.first]:
+            layer.eval()  # no dropout where nothing learns
+            hidden = layer(hidden, real)
+        return hidden
+
+    def upper(self, hidden: Tensor, real: Tensor, own: Tensor) -> Tensor:
+        """[texts, LEVELS + categories]."""
+        for layer in self.layers[self.shape.first :]:
+            hidden = layer(hidden, real)
+        inside = own[..., None]
+        mean = (hidden * inside).sum(1) / inside.sum(1)
+        most = hidden.masked_fill(~inside, -1e4).amax(1)
+        inner = self.first(self.dropout(torch.cat([mean, most], 1)))
+        inner = functional.gelu(inner, approximate="tanh")
+        logits: Tensor = self.second(self.dropout(inner))
+        return logits
+
+    def changes(self) -> Iterator[tuple[str, LowRank]]:
+        """What learns in the encoder, by the checkpoint's names."""
+        for layer in self.layers[self.shape.first :]:
+            for part, name in layer.names.items():
+                yield name, getattr(layer, part)
+
+
+class _Frozen(nn.Module):
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("bias", bias, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight, self.bias)
+
+
+def build(folder: Path, shape: Shape, drop: float = 0.1) -> Net:
+    """The published encoder with fresh low-rank changes and a fresh head."""
+    return Net(load_file(folder / "model.safetensors"), shape, drop)
+
+
+def batch(rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+    """`ids` and `own`, padded to the longest."""
+    longest = max(len(row.ids) for row in rows)
+    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    own = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        ids[i, : len(row.ids)] = torch.tensor(row.ids)
+        own[i, row.start : len(row.ids)] = True
+    return ids, own
+
+
+def _norm(x: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.layer_norm(x, x.shape[-1:], *pair, eps=1e-12)

@@ -1,0 +1,48 @@
+"""Writes what the gate loads: the low-rank change and the head, and their manifest.
+
+Knows file names and formats, nothing of how the network learned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from training.safety.net import Net
+
+
+def tensors(net: Net) -> dict[str, Any]:
+    """Half-precision arrays by the names that bot/safety/classifier.py reads."""
+    found = {}
+    for name, layer in net.changes():
+        found[f"{name}.up"] = layer.up.detach().numpy()
+        found[f"{name}.down"] = layer.down.detach().numpy()
+    for part in ("first", "second"):
+        linear = getattr(net, part)
+        found[f"head.{part}.weight"] = linear.weight.detach().numpy()
+        found[f"head.{part}.bias"] = linear.bias.detach().numpy()
+    return {name: np.ascontiguousarray(array.astype(np.float16)) for name, array in found.items()}
+
+
+def ship(net: Net, manifest: Mapping[str, Any], folder: Path) -> str:
+    """Write both files and return the version: the date and the weights' fingerprint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "change.safetensors"
+    weights.write_bytes(save(tensors(net)))
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    version = f"minilm-{manifest['date']}-{digest[:8]}"
+    page = {"version": version, **manifest, "sha256": digest}
+    text = json.dumps(page, indent=1, ensure_ascii=False)
+    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    return version
+
+
+def sha256(path: Path) -> str:
+    """The file's fingerprint."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
