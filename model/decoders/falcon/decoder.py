@@ -75,39 +75,20 @@ class FalconDecoder:
     current: int = 0
     _slots: list[Slot] = field(default_factory=list)
 
+    path: str = field(init=False)
+    slots: int = field(init=False)
+    width: int = field(init=False)
+    context: int = field(init=False)
+    prefill_tokens: int = field(init=False)
+    ahead: bool = field(init=False)
+
     def __post_init__(self) -> None:
-        self._slots = [Slot() for _ in range(self.backend.slots)]
-        self.backend.use_banks(0, 1)
-
-    @property
-    def path(self) -> str:
-        """Which kernels run."""
-        return self.backend.path
-
-    @property
-    def slots(self) -> int:
-        """Rows of KV."""
-        return self.backend.slots
-
-    @property
-    def width(self) -> int:
-        """Most slots in one step."""
-        return min(self.most, self.backend.width)
-
-    @property
-    def context(self) -> int:
-        """Tokens that a slot can hold."""
-        return self.backend.context
-
-    @property
-    def prefill_tokens(self) -> int:
-        """Most prompt tokens in one `extend`."""
-        return self.backend.prefill_rows
-
-    @property
-    def ahead(self) -> bool:
-        """Whether a step returns before the device is done."""
-        return self.backend.ahead
+        backend = self.backend
+        self.path, self.ahead = backend.path, backend.ahead
+        self.slots, self.context = backend.slots, backend.context
+        self.width, self.prefill_tokens = min(self.most, backend.width), backend.prefill_rows
+        self._slots = [Slot() for _ in range(backend.slots)]
+        backend.use_banks(0, 1)
 
     @property
     def parameters(self) -> int:

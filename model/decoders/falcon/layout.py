@@ -110,6 +110,8 @@ def unpack_dense(units: torch.Tensor) -> torch.Tensor:
 
 def _turn(words: torch.Tensor, left: int) -> torch.Tensor:
     """Little-endian 4-byte words [..., 4] uint8, turned left by some bits."""
-    whole = sum(words[..., i].long() << (8 * i) for i in range(4))
+    whole = words[..., 0].long()
+    for i in range(1, 4):
+        whole = whole | (words[..., i].long() << (8 * i))
     whole = ((whole << left) | (whole >> (32 - left))) & 0xFFFFFFFF
     return torch.stack([((whole >> (8 * i)) & 255).to(torch.uint8) for i in range(4)], dim=-1)

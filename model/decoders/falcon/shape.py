@@ -85,4 +85,5 @@ def shape_of(config: Any) -> Shape:
 def rope_base(config: Any) -> float:
     """The rotary base, wherever this release of transformers keeps it."""
     parameters = getattr(config, "rope_parameters", None) or {}
-    return float(parameters.get("rope_theta") or getattr(config, "rope_theta", 10000.0))
+    found: Any = parameters.get("rope_theta") or getattr(config, "rope_theta", None)
+    return float(found or 10000.0)

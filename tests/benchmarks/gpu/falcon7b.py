@@ -308,10 +308,12 @@ async def conversation(queue: WorkerQueue, reload: bool) -> str:
     said = (
         "first token p50/p95 ms: "
         f"first turn {percentile(heard.first, 0.5) * 1e3:.0f}/"
-        f"{percentile(heard.first, 0.95) * 1e3:.0f}, later {percentile(heard.later, 0.5) * 1e3:.0f}/"
+        f"{percentile(heard.first, 0.95) * 1e3:.0f}, "
+        f"later {percentile(heard.later, 0.5) * 1e3:.0f}/"
         f"{percentile(heard.later, 0.95) * 1e3:.0f}; between texts p95 "
         f"{percentile(heard.between, 0.95) * 1e3:.0f} ms, longest {max(heard.between) * 1e3:.0f}; "
-        f"whole reply p50/p95 {percentile(heard.whole, 0.5):.2f}/{percentile(heard.whole, 0.95):.2f} s; "
+        f"whole reply p50/p95 {percentile(heard.whole, 0.5):.2f}/"
+        f"{percentile(heard.whole, 0.95):.2f} s; "
         f"{heard.tokens / spent:.0f} tokens/s; failed {heard.failed}"
     )
     return said + (f"; reloads took {', '.join(f'{t:.2f}' for t in took)} s" if took else "")
@@ -395,7 +397,8 @@ def measure(folder: Path, shape: Shape) -> None:
         theirs = hf_prefill(hf, tokens)
         ratio = mine[tokens] / theirs
         say(
-            f"prompt of {tokens}: HF {theirs:.0f} tok/s, Lanner {mine[tokens]:.0f}, ratio {ratio:.2f}"
+            f"prompt of {tokens}: HF {theirs:.0f} tok/s, Lanner {mine[tokens]:.0f}, "
+            f"ratio {ratio:.2f}"
         )
     say(f"HF, {PEOPLE} people: {hf_conversation(hf, decoder.tokenizer)}")
     del hf

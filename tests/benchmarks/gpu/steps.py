@@ -9,6 +9,7 @@ large copy, measured in the same run. Needs a Hopper GPU and nvcc.
 """
 
 # ruff: noqa: T201 - it is a command that prints
+# mypy: ignore-errors
 
 from __future__ import annotations
 
@@ -191,14 +192,14 @@ def time_kernels(backend: CudaBackend) -> None:
                 prompt.add(0, pos, pos + 1, 0)
             backend.run(prompt).read()
         parts: dict[str, Callable[[int], None]] = {
-            "norm": lambda i, r=rows: layers.kernels.layer_norm(layers._norm(r, i)),  # type: ignore[misc]
+            "norm": lambda i, r=rows: layers.kernels.layer_norm(layers._norm(r, i)),
             "W1": one,
-            "mix": lambda i, r=rows: layers.kernels.mix(layers._mixer(r, i, shared=False)),  # type: ignore[misc]
+            "mix": lambda i, r=rows: layers.kernels.mix(layers._mixer(r, i, shared=False)),
             "W2": two,
         }
         single = dict(parts)
         for names in (("W1", "W2"), ("norm", "W1"), ("W1", "mix"), ("mix", "W2"), tuple(single)):
-            parts["+".join(names)] = lambda i, n=names, p=single: [p[name](i) for name in n]  # type: ignore[misc]
+            parts["+".join(names)] = lambda i, n=names, p=single: [p[name](i) for name in n]
         said = []
         for name, part in parts.items():
             graph = torch.cuda.CUDAGraph()

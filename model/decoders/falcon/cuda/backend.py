@@ -66,7 +66,7 @@ class CudaBackend:
         self.path = "compiled CUDA kernels, NF4 and LoRA in CUDA graphs"
         self.arena = Arena(weights, slots, context, max(prefill_rows, WIDTH))
         self.layers = Layers(self.arena, Kernels(build.library(cache)))
-        self._stream = torch.cuda.Stream(self.device)
+        self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         self._in_use = (0, 1)
         with torch.cuda.stream(self._stream):
             self._steps = {n: self._capture(n, prompt=False) for n in STEPS}
@@ -165,7 +165,7 @@ class CudaBackend:
     def _coming(self, count: int) -> Coming:
         host = torch.empty(count, dtype=torch.int32, pin_memory=True)
         host.copy_(self.arena.tokens[:count], non_blocking=True)
-        there = torch.cuda.Event()
+        there = torch.cuda.Event()  # type: ignore[no-untyped-call]
         there.record(self._stream)
         return Coming(host, there)
 

@@ -128,25 +128,19 @@ __device__ __forceinline__ bool last_to_arrive(int* counter, int group) {
   return last;
 }
 
-// The 256-entry table from a byte of two codes to two f16, once for each of 32 banks.
+// The 256-entry table from a byte of two codes to two fp16, once for each of 32 banks. A lane
+// holds one of the sixteen values and the others ask it.
 static constexpr int TABLE_BYTES = 256 * 32 * 4;
+__constant__ float NF4[16] = {
+    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
+    -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
+    0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
+    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
 __device__ __forceinline__ void build_table(uint8_t* table, int threads) {
-  const float nf4[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
-                         -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
-                         0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f,
-                         0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f,
-                         0.7229568362236023f, 1.0f};
-  // Constant indices only, so that the values stay in registers.
-  for (int i = threadIdx.x; i < 2048; i += threads) {
+  const uint32_t own = __half_as_ushort(to_half(NF4[threadIdx.x & 15]));
+  for (int i = threadIdx.x; i < 2048; i += threads) {  // 2048 and threads are whole warps
     const int b = i >> 3;
-    uint32_t lo = 0, hi = 0;
-#pragma unroll
-    for (int c = 0; c < 16; c++) {
-      const uint32_t v = __half_as_ushort(to_half(nf4[c]));
-      if ((b & 15) == c) lo = v;
-      if ((b >> 4) == c) hi = v;
-    }
-    const uint32_t v = lo | (hi << 16);
+    const uint32_t v = __shfl_sync(~0u, own, b & 15) | __shfl_sync(~0u, own, b >> 4) << 16;
     ((uint4*)table)[i] = make_uint4(v, v, v, v);
   }
 }

@@ -46,8 +46,8 @@ struct Layout {
 };
 
 // NT: tiles of 8 rows of x, 0 for a single row. U units a stage, S stages a warp.
-// BOUND: threads that registers must be left for; more than are launched leaves room for the
-// kernels before and after on the same processor.
+// BOUND: threads that registers must be left for; more than are launched leaves room for another
+// block on the same processor.
 template <int NT, int WARPS, int U, int S, int KMAX, bool D, int BOUND>
 __global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant__ MatrixArgs a) {
   typedef Layout<NT, WARPS, U, S, KMAX, D> L;
@@ -260,11 +260,11 @@ static int run(const MatrixArgs& a, cudaStream_t stream) {
 extern "C" {
 int matrix_args_bytes() { return sizeof(MatrixArgs); }
 
-// NF4 times at most `width` rows: 1, 8, 16, 32 or 64.
+// NF4 times at most `width` rows: 1, 8, 16, 32 or 64. Up to 8 rows two blocks share a processor.
 int nf4_matrix(int width, const MatrixArgs* a, cudaStream_t stream) {
   switch (width) {
-    case 1: return run<0, 24, 2, 2, PART, false, 1152>(*a, stream);
-    case 8: return run<1, 24, 2, 2, PART, false, 1152>(*a, stream);
+    case 1: return run<0, 12, 2, 2, PART, false, 768>(*a, stream);
+    case 8: return run<1, 12, 2, 2, PART, false, 768>(*a, stream);
     case 16: return run<2, 16, 2, 4, PART, false>(*a, stream);
     case 32: return run<4, 12, 2, 4, PART, false>(*a, stream);
     case 64: return run<8, 12, 1, 3, PART, false>(*a, stream);
