@@ -59,7 +59,9 @@ async def until(met: object) -> None:
 async def agree(world: World, name: str) -> None:
     world.say(name, "/start")
     await until(lambda: replies(world, name))
-    world.press(name, max(world.chat(name).messages), "consent:yes")
+    asked = world.chat(name).messages[max(world.chat(name).messages)]
+    agreed = asked["reply_markup"]["inline_keyboard"][0][0]["callback_data"]
+    world.press(name, asked["message_id"], agreed)
     await until(lambda: len(replies(world, name)) > 1)
 
 
