@@ -83,6 +83,7 @@ class House:
         self._run = None
         for service in self.lanner.background:
             await service.stop()
+        await self.lanner.dashboard.stop()
         await self.lanner.application.shutdown()
         await self.lanner.store.close()
         if self.lanner.lock is not None:
