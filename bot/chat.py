@@ -139,7 +139,7 @@ class ChatService:
         return said, await self.store.open_turn(asked.turn, talk.id, talk.chat_id, talk.epoch)
 
     async def _reply(self, bot: Bot, asked: Asked, said: Said, first: OutboxPart) -> None:
-        found = self.gate.assess(said.words, spoken(said.earlier), Level(said.talk.risk))
+        found = self.gate.assess(said.judged, spoken(said.before), Level(said.talk.risk))
         await self.store.record_decision(
             asked.person, found.level, found.score, found.rules, found.version
         )

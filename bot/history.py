@@ -15,12 +15,18 @@ from bot.store.tables import Conversation, Message
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a turn answers. `number` is the row of the words, or of the last message."""
+    """What a turn answers. `number` is the row of the words, or of the last message.
+
+    `judged` are the person's own words, which the gate judges: a wish to go on
+    is put into words by the bot.
+    """
 
     talk: Conversation
     earlier: list[Message]
     words: str
     number: int
+    judged: str
+    before: list[Message]
 
 
 Find = Callable[[Conversation, list[Message]], Said | None]
@@ -46,7 +52,9 @@ def further(talk: Conversation, history: list[Message]) -> Said | None:
     """A wish that the model go on from its own last words."""
     if not history or history[-1].role != "assistant":
         return None
-    return Said(talk, history, texts.GO_ON, history[-1].id)
+    own = last(talk, history)
+    judged, before = (own.words, own.earlier) if own else ("", [])
+    return Said(talk, history, texts.GO_ON, history[-1].id, judged, before)
 
 
 def spoken(messages: list[Message]) -> tuple[HistoryTurn, ...]:
@@ -57,4 +65,5 @@ def spoken(messages: list[Message]) -> tuple[HistoryTurn, ...]:
 def _up_to(talk: Conversation, history: list[Message], found: Message | None) -> Said | None:
     if found is None:
         return None
-    return Said(talk, [m for m in history if m.id < found.id], found.text, found.id)
+    earlier = [m for m in history if m.id < found.id]
+    return Said(talk, earlier, found.text, found.id, found.text, earlier)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -113,6 +112,15 @@ async def test_continue_lets_the_model_go_on_from_its_own_words(house: House) ->
     house.model.script = "And there is more."
     assert await house.say("/continue") == "And there is more."
     assert [t.text for t in house.model.asked[-1].turns][1:3] == ["hello", REPLY]
+
+
+async def test_continue_after_words_of_danger_is_answered_by_the_fixed_text(house: House) -> None:
+    await house.agree()
+    fixed = await house.say("I want to kill myself tonight")
+    before = house.bot_says().count(fixed)
+    house.world.say("you", "/continue")
+    await house.heard(fixed, before)
+    assert house.model.asked == []
 
 
 async def test_retry_works_by_its_button(house: House) -> None:
@@ -231,17 +239,13 @@ async def test_nobody_stops_another_persons_reply_in_a_group(house: House) -> No
     await house.until(lambda: REPLY in house.bot_says("you", "friends"))
 
 
-async def test_a_check_in_comes_at_the_persons_time_and_ends_by_its_button(
-    tmp_path: Path,
-) -> None:
-    house = House(tmp_path)
+async def test_a_check_in_comes_at_the_persons_time_and_ends_by_its_button(house: House) -> None:
     house.clock.now = datetime(2026, 3, 1, 7, 58, tzinfo=UTC)
-    await house.open()
     await house.agree()
     await house.say("/settings zone Europe/London")
     await house.say("/settings check-in 08:00")
     house.clock.now += timedelta(minutes=3)
-    schedule = next(each for each in house.lanner.background if isinstance(each, Schedule))
+    (schedule,) = [each for each in house.lanner.background if isinstance(each, Schedule)]
     assert await schedule.check_in() == 1
     assert "How are you today" in house.bot_says()[-1]
     assert house.chat().messages[max(house.chat().messages)].get("reply_markup")
@@ -250,7 +254,6 @@ async def test_a_check_in_comes_at_the_persons_time_and_ends_by_its_button(
     assert "How are you today" in house.model.asked[-1].turns[-2].text
     await house.press("set:check-in:off")
     assert (await house.lanner.store.person(ME)).check_in_at is None
-    await house.leave()
 
 
 async def test_admins_see_the_service_and_their_actions_are_kept(house: House) -> None:
