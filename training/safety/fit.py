@@ -32,6 +32,8 @@ SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
 # harder than real talk, for half of them were written to look like danger.
 ALARMS = {"concern": 0.10, "high": 0.05, "imminent": 0.01}
 NAMES = tuple(ALARMS)
+# In conversations the development turns are few and the alarms repeat, so never below these.
+FLOORS = {"context.high": 0.5, "context.lean": 0.3}
 LEAN = 0.20  # the same for what is danger only beside a sign that a rule found
 
 
@@ -106,7 +108,7 @@ def _thresholds(
             chosen[f"{where}.{name}"] = round(quiet, 4)
         p = calibrate.probability(found[rows, 1].astype(float), platt[1])
         chosen[f"{where}.lean"] = round(calibrate.threshold(p, truth > 0, LEAN), 4)
-    return chosen
+    return {name: max(limit, FLOORS.get(name, 0.0)) for name, limit in chosen.items()}
 
 
 def _figures(
