@@ -92,12 +92,14 @@ def write_base(folder: Path, shape: Shape) -> None:
         model = FalconForCausalLM(shape.config())
     torch.set_default_dtype(torch.float32)
     model.save_pretrained(folder, max_shard_size="4GB")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    names = alphabet + [f"w{i}" for i in range(shape.vocabulary - len(alphabet) - 1)]
+    # Texts of these tokens read back as the same tokens, as a real vocabulary's mostly do, so
+    # that a conversation's next turn finds its history in the KV.
+    names = sorted(pre_tokenizers.ByteLevel.alphabet())
     names.insert(EOS, "<|endoftext|>")
     raw = Tokenizer(models.BPE(vocab={n: i for i, n in enumerate(names)}, merges=[]))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
+    raw.add_tokens([f"<w{i}>" for i in range(shape.vocabulary - len(names))])
     PreTrainedTokenizerFast(tokenizer_object=raw, eos_token=names[EOS]).save_pretrained(folder)
 
 

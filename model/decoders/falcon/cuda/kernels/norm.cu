@@ -1,6 +1,6 @@
 // LayerNorm with both ends of LoRA: r += sums of W2 + B2·u2;  x = norm(r);  u = A1·x.
 //
-// A cluster of 8 blocks works on a row, or on four at once; each block holds an eighth of the columns and of γA in
+// A cluster of 8 blocks works on a row, or on two at once; each block holds an eighth of the columns and of γA in
 // shared memory, and the blocks read one another's sums. A1·x needs no second pass over x, since
 //
 //     A·norm(r) = rs · (Σ r·γA − mean · ΣγA) + ΣβA        γA, ΣγA, ΣβA come from banks.py
@@ -139,7 +139,7 @@ __device__ __forceinline__ void folded(Shared<R>& s, const f16* ga, int slice, c
 }
 
 template <int R>
-__global__ void __launch_bounds__(THREADS, R == 1 ? 3 : 1) norm_kernel(const __grid_constant__ NormArgs a) {
+__global__ void __launch_bounds__(THREADS, R == 1 ? 3 : 2) norm_kernel(const __grid_constant__ NormArgs a) {
   extern __shared__ __align__(128) f16 ga[];  // [64][slice], of bank `loaded`
   __shared__ Shared<R> s;
   __shared__ __align__(8) uint64_t arrived;
@@ -265,10 +265,14 @@ __global__ void __launch_bounds__(THREADS, R == 1 ? 3 : 1) norm_kernel(const __g
       if (live)
         *(__half2*)(x + k0 + k) =
             to_half2(fmaf((v[m].x - mean) * scale, g.x, b.x), fmaf((v[m].y - mean) * scale, g.y, b.y));
-      if (a.ga[0] && tid < U / BLOCKS) {
-        const int j = part * (U / BLOCKS) + tid, bank = w.bank[m];
-        const float u = fmaf(scale, fmaf(-mean, a.sga[bank][j], total(m, 2 + j)), a.sba[bank][j]);
-        f16* to = x + a.hidden + (j >> 5) * 64 + (j & 31);
+    }
+    if (a.ga[0] && tid < R * (U / BLOCKS)) {
+      const int m = tid / (U / BLOCKS), j = part * (U / BLOCKS) + tid % (U / BLOCKS), row = row0 + m;
+      if (row < a.rows) {
+        const int bank = a.bank[a.pick ? a.pick[row] : row];
+        const float t = fmaf(-s.mean[m], a.sga[bank][j], total(m, 2 + j));
+        const float u = fmaf(s.scale[m], t, a.sba[bank][j]);
+        f16* to = a.x + row * a.ldx + a.hidden + (j >> 5) * 64 + (j & 31);
         to[bank * 32] = to_half(u);
         to[32 - bank * 32] = to_half(0.f);
       }
@@ -298,8 +302,8 @@ int layer_norm(const NormArgs* a, cudaStream_t stream) {
   const int shared = U * a->hidden / BLOCKS * 2;
   if (a->rows <= 16)
     return launch(norm_kernel<1>, dim3(a->rows * BLOCKS), THREADS, shared, BLOCKS, stream, *a);
-  const int clusters = a->rows < 128 ? (a->rows + 3) / 4 : 32;
-  return launch(norm_kernel<4>, dim3(clusters * BLOCKS), THREADS, shared, BLOCKS, stream, *a);
+  const int clusters = a->rows < 64 ? (a->rows + 1) / 2 : 32;
+  return launch(norm_kernel<2>, dim3(clusters * BLOCKS), THREADS, shared, BLOCKS, stream, *a);
 }
 int embed_rows(const uint8_t* table, const int* token, const int* slot, const int* newest, float* r,
                int hidden, int rows, cudaStream_t stream) {
