@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from training import memory, ranks as processes
+from training import memory
+from training import ranks as processes
 from training.adapter import MANIFEST, write_files
 from training.backbone import Backbone
 from training.base import Base, load_base
@@ -25,8 +26,8 @@ from training.errors import DataError
 from training.examples import Encoded, encode
 from training.generate import replies
 from training.gradients import Gradients
-from training.lora import LoraLinear, parameters, wrap
 from training.loop import Loop, Progress
+from training.lora import LoraLinear, parameters, wrap
 from training.manifest import manifest
 from training.ranks import Ranks
 from training.recipe import Recipe

@@ -8,7 +8,7 @@ NF4 model with LoRA r 32, dropout 0.05, on all four linear layers, 64 sequences
 a step. `--check` runs the script itself on a tiny model, without a GPU.
 """
 
-# ruff: noqa: T201 - it is a command that prints
+# ruff: noqa: T201, E501, B023 - it is a command that prints tables
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def measure(shape: Shape, *, long_steps: int, steps: int) -> None:
             "64 × 256",
             timed(lambda: ours.step(same, every), long_steps if best else steps),
             guess.total / 1e9,
-        )  # noqa: B023
+        )
         if best:
             joules = energy.joules()
             print(
@@ -322,9 +322,9 @@ def measure(shape: Shape, *, long_steps: int, steps: int) -> None:
                 if joules
                 else "no energy told"
             )
-        row("ours", name, "real lengths", timed(lambda: ours.step(real, drawn), steps))  # noqa: B023
+        row("ours", name, "real lengths", timed(lambda: ours.step(real, drawn), steps))
         if best and CUDA:
-            profile(lambda: ours.step(same, every))  # noqa: B023
+            profile(lambda: ours.step(same, every))
         model = ours = None  # type: ignore[assignment]
         free()
 
