@@ -7,7 +7,7 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
   then echo $$p; exit; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint doctor clean
+.PHONY: help install run test lint train doctor clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ lint: $(VENV)/.dev ## style, types and the walls between the rooms
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+train: $(VENV)/.dev ## train the demo adapter (PRESET=default for a GPU), with its report
+	$(PYTHON) -m training fit --preset $(or $(PRESET),demo)
 
 test: lint ## set everything up, lint, and run the tests
 	$(PYTHON) -m pytest

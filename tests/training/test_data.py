@@ -1,4 +1,4 @@
-"""What is read, what is left out, and that nothing leaks from one side of the split to the other."""
+"""What is read, what is left out, and that nothing leaks across the split."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_broken_file_is_named_in_one_sentence(
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(DataError, match="There is no data at nothing.jsonl"):
+    with pytest.raises(DataError, match=r"There is no data at nothing\.jsonl"):
         read(Source("nothing.jsonl"))
 
 
@@ -196,7 +196,8 @@ def test_texts_of_evaluation_only_sets_are_never_taught(tmp_path: Path) -> None:
 def test_no_question_and_no_twin_of_it_stands_on_both_sides() -> None:
     found = prepare(DataPart(sources=(Source("counsel_chat"),), held_out=0.2), 7)
     taught, held = ({same(d.question) for d in side} for side in (found.taught, found.held_out))
-    assert held and not taught & held
+    assert held
+    assert not taught & held
     assert not {d.group for d in found.taught} & {d.group for d in found.held_out}
     near = Near(0.5)
     for question in taught:

@@ -103,7 +103,8 @@ def test_length_grouping_computes_less_padding_than_the_order_drawn() -> None:
 def test_a_packed_token_sees_its_own_sample_and_no_padding() -> None:
     pair = [Example((5, 6, 7), 1, "a", (), ""), Example((8, 9), 1, "b", (), "")]
     batch = packed(pair, [[0, 1]])
-    assert batch.positions is not None and batch.positions.tolist() == [[0, 1, 2, 0, 1]]
+    assert batch.positions is not None
+    assert batch.positions.tolist() == [[0, 1, 2, 0, 1]]
     assert batch.segments is not None
     mask = block_mask(batch.segments)[0, 0]
     assert torch.equal(mask[3], torch.tensor([False, False, False, True, False]))
