@@ -96,7 +96,7 @@ def test_length_grouping_computes_less_padding_than_the_order_drawn() -> None:
     length, drawn = (
         sum(b.tokens for b in micro_batches(found, chosen, 480, how))
         for how in ("length", "padded")
-    )  # type: ignore[attr-defined]
+    )
     assert length < drawn
 
 

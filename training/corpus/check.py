@@ -97,7 +97,7 @@ def _form(key: str, row: dict[str, Any], turns: Sequence[Turn]) -> Iterator[Faul
 
 def _content(key: str, turn: Turn) -> Iterator[Fault]:
     for hit in hits(turn.text, turn.role):
-        yield Fault(key, hit.rule.key, hit.words)
+        yield Fault(key, hit.rule.id, hit.words)
     if turn.role == "assistant":
         for rule, pattern in STRICT:
             match = re.search(pattern, turn.text, re.IGNORECASE)

@@ -107,7 +107,7 @@ def _csv(path: Path) -> Iterator[Any]:
 
 def _parquet(path: Path) -> Iterable[Any]:
     import pyarrow  # type: ignore[import-untyped]
-    from pyarrow import parquet  # type: ignore[import-untyped]
+    from pyarrow import parquet
 
     try:
         rows: list[Any] = parquet.read_table(path).to_pylist()
