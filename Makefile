@@ -49,14 +49,14 @@ lint: $(VENV)/.dev ## style, types and the walls between the rooms
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/bandit -q -ll -c pyproject.toml -r bot model training migrations
 
+train: $(VENV)/.dev ## train the demo adapter (PRESET=default for a GPU), with its report
+	$(PYTHON) -m training fit --preset $(or $(PRESET),demo)
+
 test: lint ## set everything up, lint, and run the tests
 	$(PYTHON) -m pytest
 
 bench: $(VENV)/.dev ## the demo model beside generate of transformers, on this machine's CPU
 	$(PYTHON) tests/benchmarks/cpu.py
-
-train: $(VENV)/.dev ## train the demo adapter, as `python -m training --preset demo`
-	$(PYTHON) -m training --preset demo
 
 check-lines: $(VENV)/.run ## fail for crisis lines that were checked over 12 months ago
 	@$(PYTHON) -m bot.safety lines

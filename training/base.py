@@ -39,13 +39,16 @@ class Base:
     demo: bool
 
 
-def choose_device(part: ModelPart, ranks: Ranks) -> torch.device:
-    """The device of this process; several visible GPUs without a launcher are an error."""
+def choose_device(part: ModelPart, ranks: Ranks, gpus: int | None = None) -> torch.device:
+    """The device of this process; several visible GPUs without a launcher are an error.
+
+    `gpus` is how many are visible; None counts them.
+    """
     if part.device:
         return torch.device(part.device)
-    if not torch.cuda.is_available():
+    seen = torch.cuda.device_count() if gpus is None else gpus
+    if not seen:
         return torch.device("cpu")
-    seen = torch.cuda.device_count()
     if seen > 1 and ranks.count == 1:
         raise RecipeError(
             f"This machine shows {seen} GPUs: choose one with model.device=cuda:0, or use all with "
@@ -54,11 +57,18 @@ def choose_device(part: ModelPart, ranks: Ranks) -> torch.device:
     return torch.device("cuda", ranks.local)
 
 
-def choose_compute(part: ModelPart, device: torch.device) -> torch.dtype:
-    """bf16 where the GPU really has it, fp16 on older ones, fp32 on a CPU."""
+def choose_compute(
+    part: ModelPart, device: torch.device, has_bf16: bool | None = None
+) -> torch.dtype:
+    """bf16 where the GPU really has it, fp16 on older ones, fp32 on a CPU.
+
+    `has_bf16` None asks the GPU.
+    """
     if device.type != "cuda":
         return TYPES[part.compute] if part.compute != "auto" else torch.float32
-    able = torch.cuda.is_bf16_supported(including_emulation=False)
+    able = has_bf16
+    if able is None:
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
     if part.compute == "bf16" and not able:
         raise RecipeError("This GPU has no bf16: set model.compute=fp16 (or use --preset t4).")
     if part.compute == "auto":

@@ -42,11 +42,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        moved = [
-            tensor if tensor is None else tensor.to(device, non_blocking=True)
-            for tensor in (self.ids, self.labels, self.positions, self.segments)
-        ]
-        return Batch(*moved, self.examples)  # type: ignore[arg-type]
+        positions = None if self.positions is None else self.positions.to(device)
+        segments = None if self.segments is None else self.segments.to(device)
+        return Batch(
+            self.ids.to(device), self.labels.to(device), positions, segments, self.examples
+        )
 
     @property
     def tokens(self) -> int:
@@ -57,7 +57,7 @@ class Batch:
 @lru_cache(maxsize=4)
 def _shuffled(count: int, seed: int, epoch: int) -> tuple[int, ...]:
     order = list(range(count))
-    random.Random(f"{seed}/{epoch}").shuffle(order)
+    random.Random(f"{seed}/{epoch}").shuffle(order)  # noqa: S311 - an order, no secret
     return tuple(order)
 
 

@@ -24,7 +24,7 @@ SHOWN = 12
 
 
 def check(recipe: Recipe, data_dir: Path, say: Say) -> Path:
-    """Say what the recipe's data is like; every dropped row goes into check.json, whose path it is."""
+    """Say what the data is like; every dropped row goes into check.json, whose path it is."""
     prepared = prepare(recipe.data, recipe.seed)
     _sources(prepared, say)
     _dropped(prepared.report.dropped, say)

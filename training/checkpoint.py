@@ -68,7 +68,7 @@ class Checkpoints:
             return state, {name: load_file(path / f"{name}.safetensors") for name in names}
         except (OSError, ValueError, SafetensorError) as error:
             raise TrainingError(
-                f"The checkpoint {path} is broken ({error}): delete it and resume from the one before."
+                f"The checkpoint {path} is broken ({error}): delete it, then resume."
             ) from error
 
 
@@ -96,7 +96,7 @@ def replace_folder(folder: Path, write: Callable[[Path], None]) -> Path:
         recover(folder)
         reason = getattr(error, "strerror", None) or str(error)
         raise TrainingError(
-            f"{folder} could not be written ({reason}): free some space; what was saved before stays."
+            f"{folder} could not be written ({reason}): free some space; the last one stays."
         ) from error
     return folder
 

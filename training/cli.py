@@ -63,26 +63,26 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, run, help in (
+    for name, run, told in (
         ("check", _check, "read and clean the data, say what is left out and why"),
         ("plan", _plan, "memory and time on this machine, before anything loads"),
         ("fit", _fit, "train an adapter"),
         ("resume", _fit, "go on where a run was killed"),
     ):
-        one = _command(commands, name, run, help)
+        one = _command(commands, name, run, told)
         _recipe_options(one)
     _adapter_commands(commands)
     return parser
 
 
 def _adapter_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    for name, run, help in (
+    for name, run, told in (
         ("compare", _compare, "base against adapter, with report and verdict"),
         ("merge", _merge, "a bf16 model with the adapter inside"),
         ("export", _export, "copy an adapter to where /reload finds it"),
         ("publish", _publish, "model card and upload; a dry run unless --upload"),
     ):
-        one = _command(commands, name, run, help)
+        one = _command(commands, name, run, told)
         one.add_argument("--name", default="default", help="the run's name (its adapter's folder)")
         one.add_argument("--adapter", type=Path, help="an adapter's folder, instead of a name")
         if name == "compare":
@@ -100,9 +100,9 @@ def _command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     run: Callable[[argparse.Namespace], None],
-    help: str,
+    told: str,
 ) -> argparse.ArgumentParser:
-    one = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+    one = commands.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
     one.set_defaults(run=run)
     one.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     return one

@@ -75,7 +75,7 @@ def compare(
 
 
 def _questions(data: Data, recipe: Recipe) -> list[Example]:
-    """Held-out prompts, one for each question, first turns first; taught ones if none is held out."""
+    """Held-out prompts, one a question, first turns first; taught ones if none is held out."""
     examples = data.held_out.examples or data.train.examples
     seen: dict[str, Example] = {}
     for example in sorted(examples, key=lambda one: len(one.prompt)):

@@ -40,7 +40,7 @@ class Gradients:
         self._batching, self._ranks, self._say = batching, ranks, say
 
     def step(self, examples: Sequence[Example], chosen: Sequence[int], scale: float) -> float:
-        """Put the gradients of the mean loss, times `scale`, on the parameters; the loss in nats."""
+        """Put gradients of the mean loss, times `scale`, on the parameters; the loss in nats."""
         taught = sum(examples[index].taught for index in chosen)
         while True:
             # A second try draws the same dropout as the first would have.
@@ -66,7 +66,7 @@ class Gradients:
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         for batch in self._own(examples, chosen):
             losses = self.losses(batch.to(self._device))
-            (losses.sum() * weight).backward()
+            torch.autograd.backward(losses.sum() * weight)
             total += losses.detach().sum()
         return float(total)
 
@@ -77,7 +77,7 @@ class Gradients:
         return token_losses(hidden[taught], self.backbone.head, batch.labels[taught])
 
     def _own(self, examples: Sequence[Example], chosen: Sequence[int]) -> Iterator[Batch]:
-        """This process's micro-batches; all processes have as many, since sharding waits for all."""
+        """This process's micro-batches; all have as many, since sharding waits for all."""
         shares = [
             list(chosen[index :: self._ranks.count]) if self._ranks.count > 1 else list(chosen)
             for index in range(self._ranks.count)
@@ -125,6 +125,6 @@ def example_losses(
     for batch in micro_batches(examples, order, gradients.tokens, "length"):
         losses = gradients.losses(batch.to(device)).double().cpu()
         counts = [examples[index].taught for index in batch.examples]
-        for index, part in zip(batch.examples, losses.split(counts), strict=True):
+        for index, part in zip(batch.examples, torch.split(losses, counts), strict=True):
             found[index] = float(part.sum())
     return found

@@ -36,7 +36,7 @@ class LoraLinear(nn.Module):
         self.in_features, self.out_features = base.in_features, base.out_features
         self.quant_state: Any = getattr(base.weight, "quant_state", None)
         # A plain tensor, whatever class quantisation gave it: sharding needs that.
-        frozen = base.weight.detach().as_subclass(torch.Tensor)  # type: ignore[arg-type]
+        frozen = base.weight.detach().as_subclass(torch.Tensor)
         self.weight = nn.Parameter(frozen, requires_grad=False)
         self.bias = base.bias
         device = self.weight.device
@@ -46,12 +46,13 @@ class LoraLinear(nn.Module):
         self.scale, self.dropout, self.active = part.alpha / part.rank, part.dropout, True
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """[..., in] to [..., out]."""
         flat = x.reshape(-1, self.in_features)
         dropout = self.dropout if self.training else 0.0
         # From torch's own generator, so that a recomputation draws the same mask.
         seed = int(torch.randint(1 << 62, (1,))) if dropout else 0
         dtype = self.weight.dtype if self.quant_state is None else self.quant_state.dtype
-        y = _Fused.apply(
+        y: torch.Tensor = _Fused.apply(  # type: ignore[no-untyped-call]
             flat.to(dtype), self.weight, self.a, self.b, self.quant_state, self.bias,
             self.scale if self.active else 0.0, dropout, seed, gelu,
         )  # fmt: skip

@@ -41,5 +41,5 @@ class _HeadLoss(torch.autograd.Function):
 
 def token_losses(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The loss of each taught token, [tokens], in nats; `hidden` is [tokens, width]."""
-    losses: torch.Tensor = _HeadLoss.apply(hidden, weight, labels)
+    losses: torch.Tensor = _HeadLoss.apply(hidden, weight, labels)  # type: ignore[no-untyped-call]
     return losses

@@ -49,7 +49,7 @@ class Energy:
         self._handle = None
         if device.type == "cuda":
             try:
-                import pynvml
+                import pynvml  # type: ignore[import-not-found,unused-ignore]
 
                 pynvml.nvmlInit()
                 self._nvml = pynvml

@@ -46,6 +46,7 @@ def shape_of(config: Any) -> Shape:
     width, heads = config.hidden_size, config.num_attention_heads
     head = getattr(config, "head_dim", None) or width // heads
     falcon = config.model_type == "falcon" and config.multi_query and config.parallel_attn
+    linears: tuple[tuple[int, int], ...]
     if falcon and not config.new_decoder_architecture:
         kv, wide = 1, config.ffn_hidden_size
         linears = ((width, width + 2 * head), (width, width), (width, wide), (wide, width))
@@ -53,8 +54,8 @@ def shape_of(config: Any) -> Shape:
         kv = getattr(config, "num_key_value_heads", None) or heads
         wide = getattr(config, "intermediate_size", None) or 4 * width
         out, small = heads * head, kv * head
-        linears = ((width, out), (width, small), (width, small), (out, width))
-        linears += ((width, wide), (width, wide), (wide, width))
+        attention = ((width, out), (width, small), (width, small), (out, width))
+        linears = (*attention, (width, wide), (width, wide), (wide, width))
     layers = config.num_hidden_layers
     return Shape(width, layers, config.vocab_size, heads, head, kv, wide, linears, falcon)
 

@@ -28,7 +28,7 @@ from training.run import SPARE, teach
 from training.watch import clock
 
 Say = Callable[[str], None]
-# What is left of a bare product's speed in a whole step, as measured: see docs/training.md.
+# What is left of a bare product's speed in a whole step: assumed, not yet measured.
 EFFICIENCY = {"cuda": 0.62, "cpu": 0.55}
 
 

@@ -79,5 +79,6 @@ Verdict: **{manifest.get("verdict") or "not compared yet"}**
 - steps: {run["steps"]} of {recipe["fit"]["batch"]} sequences, kept step {run["best_step"]}
 - weights' sha256: `{manifest["adapter_sha256"]}`
 
-`report.html` compares base and adapter; `manifest.json` holds recipe, data hash, versions and machine.
+`report.html` compares base and adapter; `manifest.json` holds recipe, data hash, versions and
+machine.
 """

@@ -106,5 +106,5 @@ def shard(model: Any, trained: Iterable[torch.nn.Parameter], device: torch.devic
 
 def decoder_layers(model: Any) -> list[Any]:
     """The blocks of a causal LM: the longest list of modules."""
-    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
-    return list(max(lists, key=len)) if lists else []
+    lists = [list(m) for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
+    return max(lists, key=len, default=[])

@@ -196,7 +196,7 @@ def _run(result: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    rows = [(name, value) for name, value in values.items()]
+    rows = list(values.items())
     return _table((), rows) if rows else ""
 
 

@@ -130,7 +130,7 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             return
-        self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder))
 
     def stepped(self, progress: Progress) -> None:
         """Loss, rate, norm and speed."""

@@ -60,49 +60,49 @@ def faults(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[Fault]:
         banned.add(text)
     known = len(probes.texts())
     ids, replies, names = Counter[str](), Counter[str](), list[str]()
-    for id, row in rows:
-        ids[id] += 1
+    for key, row in rows:
+        ids[key] += 1
         try:
             turns = turns_of(row)
         except Unreadable as error:
-            found.append(Fault(id, "format", str(error)))
+            found.append(Fault(key, "format", str(error)))
             continue
-        found += _form(id, row, turns)
-        found += [fault for turn in turns for fault in _content(id, turn)]
+        found += _form(key, row, turns)
+        found += [fault for turn in turns for fault in _content(key, turn)]
         replies.update({t.text for t in turns if t.role == "assistant"})
         text = "\n".join(turn.text for turn in turns)
         other = near.add(text)[1]
         if other is not None:
-            found.append(Fault(id, "near-duplicate", f"of {names[other]}"))
-        names.append(id)
+            found.append(Fault(key, "near-duplicate", f"of {names[other]}"))
+        names.append(key)
         if any((at := banned.add(t.text)[1]) is not None and at < known for t in turns):
-            found.append(Fault(id, "evaluation", "a turn is nearly one of an evaluation-only set"))
-    found += [Fault(id, "id", "is used twice") for id, count in ids.items() if count > 1]
+            found.append(Fault(key, "evaluation", "a turn is nearly one of an evaluation-only set"))
+    found += [Fault(key, "id", "is used twice") for key, count in ids.items() if count > 1]
     return found + _reused(replies)
 
 
-def _form(id: str, row: dict[str, Any], turns: Sequence[Turn]) -> Iterator[Fault]:
-    for key in ("id", "theme", "style"):
-        if not isinstance(row.get(key), str) or not row[key].strip():
-            yield Fault(id, "form", f"lacks {key}")
+def _form(key: str, row: dict[str, Any], turns: Sequence[Turn]) -> Iterator[Fault]:
+    for part in ("id", "theme", "style"):
+        if not isinstance(row.get(part), str) or not row[part].strip():
+            yield Fault(key, "form", f"lacks {part}")
     if row.get("turns", [{}])[-1].get("role") != "assistant":
-        yield Fault(id, "form", "does not end with the assistant")
+        yield Fault(key, "form", "does not end with the assistant")
     if not FEWEST <= len(turns) <= MOST:
-        yield Fault(id, "length", f"has {len(turns)} turns")
+        yield Fault(key, "length", f"has {len(turns)} turns")
     for turn in turns:
         most = LONGEST_REPLY if turn.role == "assistant" else LONGEST_MESSAGE
         if len(turn.text.split()) > most:
-            yield Fault(id, "length", f"a turn has {len(turn.text.split())} words")
+            yield Fault(key, "length", f"a turn has {len(turn.text.split())} words")
 
 
-def _content(id: str, turn: Turn) -> Iterator[Fault]:
+def _content(key: str, turn: Turn) -> Iterator[Fault]:
     for hit in hits(turn.text, turn.role):
-        yield Fault(id, hit.rule.id, hit.words)
+        yield Fault(key, hit.rule.id, hit.words)
     if turn.role == "assistant":
         for rule, pattern in STRICT:
             match = re.search(pattern, turn.text, re.IGNORECASE)
             if match and not _declines(turn.text, match.start()):
-                yield Fault(id, rule, match[0])
+                yield Fault(key, rule, match[0])
 
 
 def _declines(text: str, at: int) -> bool:

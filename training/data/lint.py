@@ -5,6 +5,8 @@ patterns: they find what is written plainly and miss what is not, and every hit
 is shown to the person who trains. Knows texts; knows no files or tokens.
 """
 
+# ruff: noqa: E501 - patterns are read whole
+
 from __future__ import annotations
 
 import re
@@ -26,8 +28,8 @@ class Rule:
     pattern: re.Pattern[str]
 
 
-def _rule(id: str, says: str, where: Where, action: Action, *patterns: str) -> Rule:
-    return Rule(id, says, where, action, re.compile("|".join(patterns), re.IGNORECASE))
+def _rule(name: str, says: str, where: Where, action: Action, *patterns: str) -> Rule:
+    return Rule(name, says, where, action, re.compile("|".join(patterns), re.IGNORECASE))
 
 
 _UNABLE = r"(?:can(?:no|['’])t|am unable to|am not able to|unable to)"

@@ -95,15 +95,15 @@ def _dialogues(source: Source, report: Report) -> list[Dialogue]:
         report.absent.append(name)
     report.read[name] += len(rows)
     found = []
-    for id, row in rows:
+    for row_id, row in rows:
         try:
             turns = turns_of(row)
         except Unreadable as error:
-            report.dropped.append(Dropped(id, name, "format", str(error), ""))
+            report.dropped.append(Dropped(row_id, name, "format", str(error), ""))
             continue
-        dialogue = Dialogue(id, name, turns, "")
+        dialogue = Dialogue(row_id, name, turns, "")
         group = str(row.get("questionID") or same(dialogue.question))
-        found.append(Dialogue(id, name, turns, f"{name}/{group}"))
+        found.append(Dialogue(row_id, name, turns, f"{name}/{group}"))
     return found
 
 

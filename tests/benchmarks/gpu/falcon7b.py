@@ -8,8 +8,6 @@ same LoRA by PEFT, unmerged, in the same run. It needs a CUDA GPU with 20 GB and
 20 GB of disk. Kernels alone, their errors and the roofline: steps.py.
 """
 
-
-
 from __future__ import annotations
 
 import argparse

@@ -8,7 +8,7 @@ NF4 model with LoRA r 32, dropout 0.05, on all four linear layers, 64 sequences
 a step. `--check` runs the script itself on a tiny model, without a GPU.
 """
 
-# ruff: noqa: T201 - it is a command that prints
+# ruff: noqa: T201, E501, B023 - it is a command that prints tables
 
 from __future__ import annotations
 
@@ -273,31 +273,6 @@ def measure(shape: Shape, *, long_steps: int, steps: int) -> None:
     print(
         "| side | setting | data | s a step | 100 steps | peak GB | estimate GB |\n|---|---|---|---|---|---|---|"
     )
-    for checkpointing, micro in ((True, 8), (True, 64), (False, 8), (False, 32)):
-        try:
-            model = build(shape)
-            wrapped = plain(model, checkpointing=checkpointing)
-            optim = torch.optim.AdamW(
-                [p for p in wrapped.parameters() if p.requires_grad], lr=1e-4, fused=True
-            )
-            name = f"{'checkpointing' if checkpointing else 'none'}, micro-batch {micro}"
-            row(
-                "plain",
-                name,
-                "64 × 256",
-                timed(plain_step(wrapped, optim, same, every, micro), steps),
-            )
-            if micro == 8:
-                row(
-                    "plain",
-                    name,
-                    "real lengths",
-                    timed(plain_step(wrapped, optim, real, drawn, micro), steps),
-                )
-        except torch.OutOfMemoryError:
-            print(f"| plain | micro-batch {micro} | 64 × 256 | out of memory | | | |")
-        model = wrapped = optim = None
-        free()
     for full, micro in ((False, 64), (False, 16), (True, 64)):
         model = build(shape)
         ours = Ours(model, recipe, tokens=micro * LENGTH, full=full)
@@ -322,10 +297,35 @@ def measure(shape: Shape, *, long_steps: int, steps: int) -> None:
                 if joules
                 else "no energy told"
             )
-        row("ours", name, "real lengths", timed(lambda: ours.step(real, drawn), steps))  # noqa: B023
+        row("ours", name, "real lengths", timed(lambda: ours.step(real, drawn), steps))
         if best and CUDA:
-            profile(lambda: ours.step(same, every))  # noqa: B023
+            profile(lambda: ours.step(same, every))
         model = ours = None  # type: ignore[assignment]
+        free()
+    for checkpointing, micro in ((True, 8), (True, 64), (False, 8), (False, 32)):
+        try:
+            model = build(shape)
+            wrapped = plain(model, checkpointing=checkpointing)
+            optim = torch.optim.AdamW(
+                [p for p in wrapped.parameters() if p.requires_grad], lr=1e-4, fused=True
+            )
+            name = f"{'checkpointing' if checkpointing else 'none'}, micro-batch {micro}"
+            row(
+                "plain",
+                name,
+                "64 × 256",
+                timed(plain_step(wrapped, optim, same, every, micro), steps),
+            )
+            if micro == 8:
+                row(
+                    "plain",
+                    name,
+                    "real lengths",
+                    timed(plain_step(wrapped, optim, real, drawn, micro), steps),
+                )
+        except torch.OutOfMemoryError:
+            print(f"| plain | micro-batch {micro} | 64 × 256 | out of memory | | | |")
+        model = wrapped = optim = None
         free()
 
 
