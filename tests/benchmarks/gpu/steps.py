@@ -8,7 +8,7 @@ replays; the roofline is the bytes that a step must read over the bandwidth of a
 large copy, measured in the same run. Needs a Hopper GPU and nvcc.
 """
 
-# ruff: noqa: T201 - it is a command that prints
+
 # mypy: ignore-errors
 
 from __future__ import annotations

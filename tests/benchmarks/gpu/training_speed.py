@@ -8,7 +8,7 @@ NF4 model with LoRA r 32, dropout 0.05, on all four linear layers, 64 sequences
 a step. `--check` runs the script itself on a tiny model, without a GPU.
 """
 
-# ruff: noqa: T201, E501, B023 - it is a command that prints tables
+# ruff: noqa: E501, B023 - it is a command that prints tables
 
 from __future__ import annotations
 
