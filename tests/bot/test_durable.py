@@ -187,7 +187,7 @@ class Poison:
 async def test_an_update_that_ends_the_process_each_time_is_put_aside(house: House) -> None:
     await house.agree()
     house.model.free.clear()
-    house.world.say("you", "deadly")
+    house.world.say("you", "tell me about gardens")
     for _ in range(5):
         await house.until(lambda: house.model.asked)
         await house.crash()
