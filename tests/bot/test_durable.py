@@ -162,7 +162,7 @@ async def test_a_poison_update_is_put_aside_and_others_flow(house: House) -> Non
     await house.agree()
     fails = Poison(house.lanner.inbox._handle)
     house.lanner.inbox._handle = fails
-    house.world.say("you", "poison")
+    house.world.say("you", "a broken cup")
     assert await house.say("and I am here", "other") != ""
     await house.until(lambda: any("put it aside" in t for t in house.bot_says()))
     assert fails.tries == 3
@@ -178,16 +178,16 @@ class Poison:
         self.handle, self.tries = handle, 0
 
     async def __call__(self, update: dict[str, Any]) -> None:
-        if update.get("message", {}).get("text") == "poison":
+        if update.get("message", {}).get("text") == "a broken cup":
             self.tries += 1
-            raise ValueError("its text must not be logged: poison")
+            raise ValueError("its text must not be logged: a broken cup")
         await self.handle(update)
 
 
 async def test_an_update_that_ends_the_process_each_time_is_put_aside(house: House) -> None:
     await house.agree()
     house.model.free.clear()
-    house.world.say("you", "deadly")
+    house.world.say("you", "tell me about gardens")
     for _ in range(5):
         await house.until(lambda: house.model.asked)
         await house.crash()
