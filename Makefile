@@ -48,7 +48,7 @@ test: lint ## set everything up, lint, and run the tests
 	$(PYTHON) -m pytest
 
 bench: $(VENV)/.dev ## Lanner beside transformers' generate on this CPU, in one run
-	$(PYTHON) tests/benchmarks/cpu.py
+	$(PYTHON) -m tests.benchmarks.cpu
 
 clean: ## remove the environment (people's data in data/ stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
