@@ -1,10 +1,11 @@
 """Lanner beside transformers' `generate` on this machine's CPU: the demo model, real weights.
 
-    make bench                            # or: python tests/benchmarks/cpu.py --help
+    make bench                            # or: python -m tests.benchmarks.cpu --help
 
 Both sides run in this process, one after the other within each repetition, on
 the same prompts, greedy, to the same number of tokens. `generate` runs in the
-checkpoint's bf16 and in fp32, with one thread and with all; its best counts.
+checkpoint's bf16 or in fp32, with one thread or with all, whichever was fastest
+when tried.
 Lanner runs through its own queue, as people's turns do. Figures are medians of
 the repetitions; their spread is printed too, since a busy machine disturbs them.
 """
@@ -30,8 +31,15 @@ from model.loading import load_decoder, quiet
 from model.prompt import PromptBuilder
 from model.queue import WorkerQueue
 from model.types import Done, Request, Sampling, Text, Turn
+from tests.model.fidelity import along, distance, reply
 
 QUESTION = "I have slept badly for a week and everything feels too much. What could help tonight?"
+QUESTIONS = (
+    QUESTION,
+    "My exams are next week and I keep putting everything off.",
+    "I had an argument with my sister and I cannot stop thinking about it.",
+    "Tell me one small thing that I could do for myself today.",
+)
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -50,31 +58,39 @@ def generate(model: Any, ids: list[int], people: int, tokens: int) -> float:
 
 
 class Peer:
-    """transformers' side, at its best: dtype and threads chosen by trying."""
+    """transformers' side at its best: its dtype and threads are chosen by trying."""
 
     def __init__(self, folder: Path, ids: list[int], tokens: int) -> None:
         from transformers import AutoModelForCausalLM
 
         self._ids, self._tokens = ids, tokens
-        self._ways = [
-            (str(dtype), threads, AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval())
+        self._models = {
+            dtype: AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
             for dtype in (torch.bfloat16, torch.float32)
-            for threads in sorted({1, os.cpu_count() or 1})
-        ]
-        self.times: dict[tuple[str, int, int], list[float]] = {}
+        }
+        self._best = (torch.bfloat16, 1)
 
-    def run(self, people: int) -> None:
-        """Every way once."""
-        for dtype, threads, model in self._ways:
-            torch.set_num_threads(threads)
-            took = generate(model, self._ids, people, self._tokens)
-            self.times.setdefault((dtype, threads, people), []).append(took)
+    @property
+    def way(self) -> str:
+        """The dtype and the threads that were fastest."""
+        return f"{str(self._best[0]).removeprefix('torch.')}, {self._best[1]} threads"
 
-    def best(self, people: int) -> tuple[str, list[float]]:
-        """The way with the best median, and all its times."""
-        ways = {key: times for key, times in self.times.items() if key[2] == people}
-        key = min(ways, key=lambda way: statistics.median(ways[way]))
-        return f"{key[0].removeprefix('torch.')}, {key[1]} threads", ways[key]
+    def model(self, dtype: torch.dtype) -> Any:
+        """The model in one dtype."""
+        return self._models[dtype]
+
+    def choose(self, people: int) -> None:
+        """Try every way, twice, on a few tokens; the fastest one is timed later."""
+        ways = [(d, t) for d in self._models for t in sorted({1, os.cpu_count() or 1})]
+        self._best = min(ways, key=lambda way: min(self._took(way, people, 8) for _ in range(2)))
+
+    def rate(self, people: int) -> float:
+        """Tokens a second in all, the prompt's time included."""
+        return people * self._tokens / self._took(self._best, people, self._tokens)
+
+    def _took(self, way: tuple[torch.dtype, int], people: int, tokens: int) -> float:
+        torch.set_num_threads(way[1])
+        return generate(self._models[way[0]], self._ids, people, tokens)
 
 
 async def talk(queue: WorkerQueue, name: str, tokens: int) -> tuple[Done, list[float]]:
@@ -159,19 +175,40 @@ async def measure(options: argparse.Namespace, say: Callable[[str], None]) -> di
     }
     try:
         for people in (1, 4):
-            rates: list[float] = []
+            theirs, ours = [], []
+            await asyncio.to_thread(peer.choose, people)
             await lanner(queue, people, 8, f"warm-{people}")
             for number in range(options.repetitions):
-                await asyncio.to_thread(peer.run, people)
-                rates.append(await lanner(queue, people, options.tokens, f"{people}-{number}"))
-            way, times = peer.best(people)
-            theirs = [people * options.tokens / took for took in times]
-            found[str(people)] = _row(say, people, way, theirs, rates)
-        make_adapter(adapters / "random", peer._ways[0][2])
+                theirs.append(await asyncio.to_thread(peer.rate, people))
+                ours.append(await lanner(queue, people, options.tokens, f"{people}-{number}"))
+            found[str(people)] = _row(say, people, peer.way, theirs, ours)
+        found["distance"] = fidelity(say, decoder, peer)
+        make_adapter(adapters / "random", peer.model(torch.bfloat16))
         found["reload"] = await reload_under_load(queue, 4, options.tokens)
         say("reload under load: " + ", ".join(f"{k} {v:.1f}" for k, v in found["reload"].items()))
     finally:
         await queue.stop()
+    return found
+
+
+def fidelity(say: Callable[[str], None], decoder: Any, peer: Peer) -> dict[str, Any]:
+    """How far Lanner's and bf16 transformers' distributions are from fp32, on real prompts."""
+    half, exact = peer.model(torch.bfloat16), peer.model(torch.float32)
+    prompts = PromptBuilder(decoder.tokenizer)
+    ours, theirs = [], []
+    for question in QUESTIONS:
+        prompt = prompts.ids([Turn("user", question)])
+        whole, wanted = reply(exact, prompt, 40)
+        with torch.inference_mode():
+            logits = half(torch.tensor([whole])).logits[0, len(prompt) - 1 : -1]
+        theirs.append(distance(wanted, logits))
+        ours.append(distance(wanted, along(decoder, whole, len(prompt))))
+    found = {}
+    for name, several in (("Lanner", ours), ("generate in bf16", theirs)):
+        kl = statistics.mean(d.mean_kl for d in several)
+        same = statistics.mean(d.same_best for d in several)
+        found[name] = {"mean_kl": kl, "same_best": same}
+        say(f"{name} beside fp32: mean KL {kl:.5f} nats, best token the same {100 * same:.1f} %")
     return found
 
 
@@ -180,7 +217,7 @@ def _row(
 ) -> dict[str, Any]:
     a, b = statistics.median(theirs), statistics.median(ours)
     say(
-        f"{people} streams, tokens/s: generate {a:.1f} ({min(theirs):.1f} to {max(theirs):.1f}; "
+        f"{people} stream{'s' if people > 1 else ''}, tokens/s: generate {a:.1f} ({min(theirs):.1f} to {max(theirs):.1f}; "
         f"{way}), Lanner {b:.1f} ({min(ours):.1f} to {max(ours):.1f}), ratio {b / a:.2f}"
     )
     return {"generate": a, "way": way, "lanner": b, "ratio": b / a, "all": [theirs, ours]}
@@ -190,12 +227,12 @@ def main() -> None:
     """Print the table, and one line of JSON for the documentation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    parser.add_argument("--tokens", type=int, default=48, help="new tokens of each reply")
+    parser.add_argument("--tokens", type=int, default=32, help="new tokens of each reply")
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
     quiet()
     found = asyncio.run(measure(options, print))
-    print(json.dumps(found))
+    print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

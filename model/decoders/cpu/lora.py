@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 _KEY = re.compile(
     r"base_model\.model\.model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])\.weight"
 )
+LET_GO_S = 0.002
 # What these options ask for, nothing here does.
 UNKNOWN = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication")
 
@@ -54,14 +56,16 @@ def read_bank(info: AdapterInfo, shape: Shape) -> Bank:
         if match is None or match[2] not in shape.parts or int(match[1]) >= shape.layers:
             raise AdapterRefused(f"{info.name} was made for another model: {key} does not fit.")
         found.setdefault((int(match[1]), match[2]), {})[match[3]] = tensor.float()
+    pairs: dict[tuple[int, str], Pair] = {}
     for (layer, part), pair in found.items():
         _check(info, shape, layer, part, pair)
-    pairs = {
-        (layer, matrix): fused
-        for layer in range(shape.layers)
-        for matrix in PARTS
-        if (fused := _fused(shape, matrix, layer, found, scale)) is not None
-    }
+    for layer in range(shape.layers):
+        for matrix in PARTS:
+            fused = _fused(shape, matrix, layer, found, scale)
+            if fused is not None:
+                pairs[layer, matrix] = fused
+            # Each small operation here makes the decoding thread wait for Python's lock.
+            time.sleep(LET_GO_S)
     return Bank(info, pairs)
 
 
