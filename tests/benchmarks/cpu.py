@@ -218,7 +218,8 @@ def _row(
     a, b = statistics.median(theirs), statistics.median(ours)
     say(
         f"{people} stream{'s' if people > 1 else ''}, tokens/s: generate {a:.1f} "
-        f"({min(theirs):.1f} to {max(theirs):.1f}; {way}), Lanner {b:.1f} ({min(ours):.1f} to {max(ours):.1f}), ratio {b / a:.2f}"
+        f"({min(theirs):.1f} to {max(theirs):.1f}; {way}), Lanner {b:.1f} "
+        f"({min(ours):.1f} to {max(ours):.1f}), ratio {b / a:.2f}"
     )
     return {"generate": a, "way": way, "lanner": b, "ratio": b / a, "all": [theirs, ours]}
 
