@@ -10,9 +10,6 @@ a lane needs 16 consecutive ones: its x is two 16-byte loads.
     row    = 32·tile + 16·m + 8·h + g        m, h in {0, 1}   g in 0..7
     column = 64·block + 16·t + 4·s + 2·j + p t, s in 0..3     j, p in {0, 1}
 
-Each 4 bytes are turned left by 7 bits, which puts three of four codes where
-the kernel can mask a table's address out of them without a shift of its own.
-
 Knows bits and order; knows nothing of Falcon, kernels or quantisation.
 """
 
@@ -50,7 +47,7 @@ def pack_units(codes: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
     # tile, block, m, g, t, s, and the four bytes of a word: j, h
     words = pairs.permute(0, 4, 1, 3, 5, 6, 7, 2).reshape(tiles, blocks, CODES // 4, 4)
     units = codes.new_empty(tiles, blocks, UNIT)
-    units[..., :CODES] = _turn(words, 7).reshape(tiles, blocks, CODES)
+    units[..., :CODES] = words.reshape(tiles, blocks, CODES)
     # A lane reads the scales of its rows g, g+8, g+16, g+24 with one load.
     mine = scales.reshape(tiles, 2, 2, 8, blocks).permute(0, 4, 3, 1, 2).contiguous()
     units[..., CODES:] = mine.view(torch.uint8).reshape(tiles, blocks, 2 * TILE)
@@ -60,7 +57,7 @@ def pack_units(codes: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
 def unpack_units(units: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The inverse of `pack_units`: codes uint8 [rows, columns], scales fp16 [rows, blocks]."""
     tiles, blocks, _ = units.shape
-    words = _turn(units[..., :CODES].reshape(tiles, blocks, CODES // 4, 4), 25)
+    words = units[..., :CODES].reshape(tiles, blocks, CODES // 4, 4)
     pairs = words.reshape(tiles, blocks, 2, 8, 4, 4, 2, 2).permute(0, 2, 7, 3, 1, 4, 5, 6)
     codes = torch.stack((pairs & 15, pairs >> 4), dim=-1)
     scales = units[..., CODES:].contiguous().view(torch.float16)
@@ -106,12 +103,3 @@ def unpack_dense(units: torch.Tensor) -> torch.Tensor:
     tiles, blocks, _ = units.shape
     raw = units.contiguous().view(torch.float16).reshape(tiles, blocks, 4, 2, 8, 4, 2, 2, 2)
     return raw.permute(0, 3, 7, 4, 1, 5, 2, 6, 8).reshape(tiles * TILE, blocks * BLOCK)
-
-
-def _turn(words: torch.Tensor, left: int) -> torch.Tensor:
-    """Little-endian 4-byte words [..., 4] uint8, turned left by some bits."""
-    whole = words[..., 0].long()
-    for i in range(1, 4):
-        whole = whole | (words[..., i].long() << (8 * i))
-    whole = ((whole << left) | (whole >> (32 - left))) & 0xFFFFFFFF
-    return torch.stack([((whole >> (8 * i)) & 255).to(torch.uint8) for i in range(4)], dim=-1)

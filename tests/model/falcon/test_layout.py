@@ -38,7 +38,6 @@ def test_a_lane_finds_its_operand_where_the_matrix_instruction_wants_it() -> Non
     tile, block, m, g, t, s = 1, 2, 1, 5, 3, 2
     at = 512 * m + 16 * (4 * g + t) + 4 * s
     word = int.from_bytes(bytes(units[tile, block, at : at + 4].tolist()), "little")
-    word = ((word >> 7) | (word << 25)) & 0xFFFFFFFF
     row, column = 32 * tile + 16 * m + g, 64 * block + 16 * t + 4 * s
     wanted = [(row, column), (row + 8, column), (row, column + 2), (row + 8, column + 2)]
     for i, (r, c) in enumerate(wanted):

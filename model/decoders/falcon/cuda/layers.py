@@ -160,9 +160,8 @@ class Layers:
         """The two matrices of a layer from their units."""
         a, shape, w = self.arena, self.shape, self.weights
         one, two = MatrixArgs(), MatrixArgs()
-        blocks = self._processors * (2 if rows <= 8 else 1)
-        self._first.write(one, blocks)
-        self._second.write(two, blocks)
+        self._first.write(one, self._processors)
+        self._second.write(two, self._processors)
         for args, x, out, out_rows, columns in (
             (one, a.x, a.y1, shape.rows1, shape.hidden),
             (two, a.x2, a.y2, shape.hidden, shape.cols2),

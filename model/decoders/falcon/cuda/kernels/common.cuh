@@ -128,21 +128,31 @@ __device__ __forceinline__ bool last_to_arrive(int* counter, int group) {
   return last;
 }
 
-// The 256-entry table from a byte of two codes to two fp16, once for each of 32 banks. A lane
-// holds one of the sixteen values and the others ask it.
-static constexpr int TABLE_BYTES = 256 * 32 * 4;
+// The 256-entry table from a byte of two codes to two fp16, once for each of 32 banks: entry b of
+// a lane lies at b << SHIFT | lane * 4. With SHIFT 8 a byte's address is one byte permutation, at
+// twice the memory. A lane holds one of the sixteen values and the others ask it.
+__host__ __device__ constexpr int table_bytes(int shift) { return 256 << shift; }
 __constant__ float NF4[16] = {
     -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
     -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
     0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
     0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
+template <int SHIFT>
 __device__ __forceinline__ void build_table(uint8_t* table, int threads) {
   const uint32_t own = __half_as_ushort(to_half(NF4[threadIdx.x & 15]));
   for (int i = threadIdx.x; i < 2048; i += threads) {  // 2048 and threads are whole warps
     const int b = i >> 3;
     const uint32_t v = __shfl_sync(~0u, own, b & 15) | __shfl_sync(~0u, own, b >> 4) << 16;
-    ((uint4*)table)[i] = make_uint4(v, v, v, v);
+    *(uint4*)(table + (b << SHIFT) + (i & 7) * 16) = make_uint4(v, v, v, v);
   }
+}
+
+// What byte i of a word of codes stands for.
+template <int SHIFT>
+__device__ __forceinline__ uint32_t look_up(const uint8_t* table, uint32_t word, int i, uint32_t lane4) {
+  const uint32_t at = SHIFT == 8 ? __byte_perm(word, lane4, 0x5504 | i << 4)
+                                 : ((i ? word >> (8 * i - 7) : word << 7) & 0x7F80u) | lane4;
+  return *(const uint32_t*)(table + at);
 }
 
 // ---- host: launch with dependent launch, shared memory above 48 KB and clusters

@@ -12,6 +12,9 @@
 // two for each bank; its u = A·x lies behind the x of that part.
 //
 // The weight ring starts before the previous kernel has ended.
+//
+// Measured on an H200 (copies run at 4.26 TB/s), W1 of Falcon-7B, 56 MB, one launch after another:
+// 1 row 18.4 µs (3.1 TB/s), 8 rows 19.6 µs (2.9), 64 rows 54 µs (1.0).
 #include "common.cuh"
 
 static constexpr int UNIT = 1088, DENSE = 4096, MAX_JOBS = 32, PART = 18;
@@ -37,9 +40,10 @@ struct MatrixArgs {
 template <int NT, int WARPS, int U, int S, int KMAX, bool D>
 struct Layout {
   static constexpr int unit = D ? DENSE : UNIT;
+  static constexpr int shift = NT < 8 ? 8 : 7;  // 64 rows leave no room for the larger table
   static constexpr int x_rows = NT == 0 ? 1 : NT * 8;
   static constexpr int x_stride = KMAX * 128 + 16;  // 16 bytes of padding: other banks next row
-  static constexpr int bars = D ? 0 : TABLE_BYTES;
+  static constexpr int bars = D ? 0 : table_bytes(shift);
   static constexpr int x = bars + 1024;
   static constexpr int ring = (x + x_rows * x_stride + 127) / 128 * 128;
   static constexpr int bytes = ring + WARPS * S * U * unit;
@@ -103,7 +107,7 @@ __global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant_
   };
 #pragma unroll 1
   for (int s = 0; s < S; s++) fetch(s);
-  if (!D) build_table(shared, WARPS * 32);
+  if (!D) build_table<L::shift>(shared, WARPS * 32);
   __syncthreads();
   wait_for_previous();
   let_next_start();  // not before: norm.cu reads what the kernel before this one wrote
@@ -126,16 +130,13 @@ __global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant_
 #pragma unroll
   for (int i = 0; i < 8 * N; i++) ((float*)acc)[i] = ((float*)total)[i] = 0.f;
   const uint32_t lane4 = lane * 4, x_lane = base + L::x + (ONE ? 0 : g * L::x_stride);
-#define TABLE(word) (*(const uint32_t*)(shared + (((word) & 0x7F80u) | lane4)))
   auto decode = [&](uint32_t (*A)[4], uint32_t codes) {  // 16 rows of a unit to the A operand
     const uint4 v = shared_load16(codes + lane * 16);
     const uint32_t w[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
     for (int s = 0; s < 4; s++) {
-      A[s][0] = TABLE(w[s]);
-      A[s][1] = TABLE(w[s] >> 8);
-      A[s][2] = TABLE(w[s] >> 16);
-      A[s][3] = TABLE(__funnelshift_l(w[s], w[s], 8));
+#pragma unroll
+      for (int i = 0; i < 4; i++) A[s][i] = look_up<L::shift>(shared, w[s], i, lane4);
     }
   };
   auto scaled_add = [](float* to, const float* d, uint32_t scales) {  // of rows g and g + 8
@@ -260,13 +261,13 @@ static int run(const MatrixArgs& a, cudaStream_t stream) {
 extern "C" {
 int matrix_args_bytes() { return sizeof(MatrixArgs); }
 
-// NF4 times at most `width` rows: 1, 8, 16, 32 or 64. Up to 8 rows two blocks share a processor.
+// NF4 times at most `width` rows: 1, 8, 16, 32 or 64.
 int nf4_matrix(int width, const MatrixArgs* a, cudaStream_t stream) {
   switch (width) {
-    case 1: return run<0, 12, 2, 2, PART, false, 768>(*a, stream);
-    case 8: return run<1, 12, 2, 2, PART, false, 768>(*a, stream);
-    case 16: return run<2, 16, 2, 4, PART, false>(*a, stream);
-    case 32: return run<4, 12, 2, 4, PART, false>(*a, stream);
+    case 1: return run<0, 24, 2, 2, PART, false, 768>(*a, stream);
+    case 8: return run<1, 24, 2, 2, PART, false, 768>(*a, stream);
+    case 16: return run<2, 16, 2, 3, PART, false>(*a, stream);
+    case 32: return run<4, 12, 2, 3, PART, false>(*a, stream);
     case 64: return run<8, 12, 1, 3, PART, false>(*a, stream);
   }
   return -1;
