@@ -26,6 +26,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("command", choices=["chat", "generate", "info"])
     parser.add_argument("prompt", nargs="?", help="for generate; read from standard input without")
     parser.add_argument("--model", help="a hub id, a folder, `demo`, or http://host:8000/v1#name")
+    parser.add_argument("--remote-key-file", type=Path, help="holds that server's API key")
     parser.add_argument("--adapter", help="a folder's name in the adapters folder")
     parser.add_argument("--system", help="what the model is told first")
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
@@ -100,6 +101,13 @@ def _prompt(options: argparse.Namespace) -> str:
     return text
 
 
+def _key(path: Path | None) -> str | None:
+    try:
+        return path.read_text("utf-8").strip() if path else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"The key cannot be read from {path}: {error}.") from error
+
+
 def _info(model: Model, options: argparse.Namespace) -> None:
     status = model.status()
     found = {name: getattr(status, name) for name in INFO}
@@ -126,7 +134,7 @@ async def _main(options: argparse.Namespace) -> None:
         adapter=options.adapter,
         data_dir=options.data_dir,
         adapters_dir=options.adapters_dir or options.data_dir / "adapters",
-        remote_key=None,
+        remote_key=_key(options.remote_key_file),
         say=_say,
     )
     await model.start()

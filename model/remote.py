@@ -215,9 +215,8 @@ class RemoteModel:
             try:
                 async with aclosing(self._asked(talk)) as found:
                     while (piece := await _next(found, stopped, until)) is not None:
-                        self._count(talk, piece)
-                        if piece.text:
-                            yield piece.text
+                        if text := self._count(talk, piece):
+                            yield text
                 return
             except Unanswered as error:
                 if not error.again or talk.text or attempt == TRIES or talk.cancelled:
@@ -256,12 +255,15 @@ class RemoteModel:
         }
         return body if sampling.seed is None else body | {"seed": sampling.seed}
 
-    def _count(self, talk: Talk, piece: Piece) -> None:
-        talk.text += piece.text
+    def _count(self, talk: Talk, piece: Piece) -> str:
+        """The piece's text; a reply does not begin with white space."""
+        text = piece.text if talk.text else piece.text.lstrip()
+        talk.text += text
         talk.tokens += bool(piece.text)
         talk.reason = piece.reason or talk.reason
-        if talk.first is None and piece.text:
+        if talk.first is None and text:
             talk.first = self._clock()
+        return text
 
     def _end(self, talk: Talk) -> Event:
         now = self._clock()

@@ -216,10 +216,10 @@ def _row(
     say: Callable[[str], None], people: int, way: str, theirs: list[float], ours: list[float]
 ) -> dict[str, Any]:
     a, b = statistics.median(theirs), statistics.median(ours)
+    streams = "1 stream" if people == 1 else f"{people} streams"
     say(
-        f"{people} stream{'s' if people > 1 else ''}, tokens/s: generate {a:.1f} "
-        f"({min(theirs):.1f} to {max(theirs):.1f}; {way}), Lanner {b:.1f} "
-        f"({min(ours):.1f} to {max(ours):.1f}), ratio {b / a:.2f}"
+        f"{streams}, tokens/s: generate {a:.1f} ({min(theirs):.1f} to {max(theirs):.1f}; "
+        f"{way}), Lanner {b:.1f} ({min(ours):.1f} to {max(ours):.1f}), ratio {b / a:.2f}"
     )
     return {"generate": a, "way": way, "lanner": b, "ratio": b / a, "all": [theirs, ours]}
 

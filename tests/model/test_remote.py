@@ -48,7 +48,7 @@ def event(text: str, reason: str | None = None) -> str:
     return f"data: {json.dumps({'choices': [{'text': text, 'finish_reason': reason}]})}\n\n"
 
 
-WHOLE = [event("Good "), event("evening"), event("", "stop"), "data: [DONE]\n\n"]
+WHOLE = [event(" "), event("Good "), event("evening"), event("", "stop"), "data: [DONE]\n\n"]
 
 
 ENDLESS: list[str | float] = [0.05, event("x")] * 1000
