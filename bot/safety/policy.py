@@ -77,6 +77,8 @@ def judge_conversation(
 
     `safe`: the message says, and only says, that the person is safe now.
     """
+    if safe:  # plain words outweigh what the classifier makes of them after what came before
+        now = [f for f in now if f.category not in _BY_CLASSIFIER]
     verdict = judge_message(now)
     level, rules = int(verdict.level), list(verdict.rules)
     risen, why = _risen(level, {f.id for f in now}, earlier[-WINDOW:], held)

@@ -95,6 +95,15 @@ def test_words_that_are_harmless_alone_can_be_danger_after_others() -> None:
     assert found.level is Level.HIGH
 
 
+def test_who_says_plainly_that_they_are_safe_is_believed_whatever_the_classifier_makes_of_it() -> (
+    None
+):
+    judge = FakeJudge(scores(0.9), scores(0.9, imminent=0.9))
+    found = gate(judge).assess("I am safe now", (HistoryTurn("user", PLAIN),), held=Level.IMMINENT)
+    assert found.level is Level.CONCERN
+    assert found.model_may_answer
+
+
 def test_the_score_grows_with_the_probability_below_the_threshold_too() -> None:
     found = [gate(FakeJudge(scores(p))).assess(PLAIN).score for p in (0.05, 0.2, 0.45, 0.6, 0.95)]
     assert found == sorted(found)
