@@ -42,6 +42,10 @@ async def live(store: Store, clock: Hands, person: int, marker: str) -> int:
     assert check_in is not None
     await store.end_check_in(check_in, "sent")
     await store.record_action(person, "ban", subject_id=person)
+    assert await store.redeem(await store.invite(1, 7), person)
+    await store.owe_follow_up(person, person, 2, 0, clock.now)
+    await store.allow_hand_over(person, allowed=True)
+    await store.note_talk(person, told=clock.now, last_said=clock.now, talked_s=60)
     return number
 
 
@@ -138,7 +142,10 @@ async def test_the_export_holds_every_row_about_the_person_and_nobody_elses(
         "conversations": 1,
         "safety_decisions": 1,
         "check_ins": 1,
-        "admitted": 0,
+        "admitted": 1,
+        "follow_ups": 1,
+        "hand_over": 1,
+        "told_what_i_am": 1,
         "replies_under_way": 2,
         "updates_not_finished": 2,
         "admin_actions": 1,
