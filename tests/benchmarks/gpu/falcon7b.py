@@ -7,7 +7,7 @@ anything; no download is needed. It needs a CUDA GPU with 20 GB and 15 GB of
 disk. `--check` runs the script itself on a tiny model, without a GPU.
 """
 
-
+# ruff: noqa: T201 - it is a command that prints
 
 from __future__ import annotations
 
