@@ -12,8 +12,6 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
@@ -25,6 +23,7 @@ from telegram import Bot
 from bot import raw
 from bot.inbox import STORE_DOWN, Inbox, StoreFailed
 from bot.patience import patiently
+from bot.serving import Server
 
 PATH = "/telegram"
 HEADER = "X-Telegram-Bot-Api-Secret-Token"
@@ -56,7 +55,7 @@ class Webhook:
             self.app(), self._host, self._port, log_config=None, access_log=False,
             timeout_graceful_shutdown=3,
         )  # fmt: skip
-        server = _Server(config)
+        server = Server(config)
         serving = asyncio.create_task(self._serve(server), name="webhook")
         try:
             while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
@@ -100,15 +99,6 @@ class Webhook:
             return Response(status_code=503)
         self._last = time.monotonic()
         return Response(status_code=200)
-
-
-class _Server(uvicorn.Server):
-    """The program owns its signals, not the server."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
-        yield
 
 
 async def _update(request: Request) -> raw.Raw | None:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from bot.observe.gauges import watch
 from bot.observe.loopback import OnlyHere
 from bot.observe.metrics import Metrics
 from bot.observe.snapshot import Sources, checks, snapshot
+from bot.serving import Server
 
 STATIC = Path(__file__).parent / "static"
 HOST = "127.0.0.1"
@@ -42,7 +41,7 @@ class DashboardServer:
         self.port = port
         self._metrics, self._sources = metrics, sources
         watch(metrics.registry, sources)
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -61,7 +60,7 @@ class DashboardServer:
             raise
         self.port = listening.getsockname()[1]
         app = OnlyHere(self._app())
-        self._server = _Server(
+        self._server = Server(
             uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
         )
         self._task = asyncio.create_task(self._server.serve(sockets=[listening]))
@@ -98,12 +97,3 @@ class DashboardServer:
 
     async def _readings(self, _request: Request) -> Response:
         return JSONResponse(await snapshot(self._sources, self._metrics))
-
-
-class _Server(uvicorn.Server):
-    """The program owns its signals, not the server."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from bot.playground.hooks import Hooks
 from bot.playground.keeping import Keeping
 from bot.playground.page import Page
 from bot.playground.state import World
+from bot.serving import Server
 
 
 class Playground:
@@ -100,7 +101,7 @@ class Playground:
             self.app(), http=self._lines.protocol(), log_config=None, access_log=False,
             timeout_graceful_shutdown=1, lifespan="off",
         )  # fmt: skip
-        self._server = _Server(config)
+        self._server = Server(config)
         self._tasks.append(asyncio.create_task(self._server.serve([listening]), name="page"))
         while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
@@ -125,12 +126,3 @@ class Playground:
         """A method that the bot put into its answer to the webhook; its result goes nowhere."""
         with suppress(ApiError, Cut):
             await self._calls.run(str(body["method"]), Arguments(body))
-
-
-class _Server(uvicorn.Server):
-    """The program owns its signals, not the server."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the handlers as they are."""
-        yield

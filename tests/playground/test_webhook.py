@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bot.playground.server import _Server
+from bot.serving import Server
 from tests.playground.telegram import Refused, Telegram
 from tests.playground.test_sending import refused
 
@@ -36,7 +36,7 @@ class Receiver:
         app = Starlette(routes=[Route("/hook", self.hook, methods=["POST"])])
         config = uvicorn.Config(app, port=0, log_config=None, lifespan="off",
                                 timeout_graceful_shutdown=1)  # fmt: skip
-        self.server = _Server(config)
+        self.server = Server(config)
         self.task = asyncio.create_task(self.server.serve())
         while not self.server.started:
             await asyncio.sleep(0.01)
