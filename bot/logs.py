@@ -49,12 +49,19 @@ def configure_logging(settings: Settings) -> None:
 
 
 def install(level: str, renderer: Any, stream: Any = None) -> None:
-    """Send every logger's lines through the rules above to `stream`, stderr by default."""
+    """Send every logger's lines through the rules above to `stream`, stderr by default.
+
+    Handlers that a library has given its loggers are taken off: they would write past the rules.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Structured(renderer))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for known in logging.Logger.manager.loggerDict.values():
+        if isinstance(known, logging.Logger):
+            known.handlers.clear()
+            known.propagate = True
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -26,7 +27,7 @@ from bot.store.keyring import Keyring
 from bot.store.sessions import Sessions
 
 BEGIN = "lanner_begin"
-BUSY_MS = 10_000
+BUSY_MS, WAL_PAUSE_MS = 10_000, 50
 # Writers stand in line behind a checkpoint, so it does not wait long for a reader.
 CHECKPOINT_TRIES, CHECKPOINT_BUSY_MS = 3, 500
 
@@ -90,6 +91,7 @@ async def migrate_file(url: str, migrate: Any) -> bool:
     # A server that starts at the same time waits at BEGIN IMMEDIATE.
     engine = _engine(url, "foreign_keys=OFF", "secure_delete=ON", poolclass=NullPool)
     try:
+        await _into_wal(engine)
         immediate = engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
         async with immediate.begin() as connection:
             changed = bool(await connection.run_sync(migrate))
@@ -99,6 +101,21 @@ async def migrate_file(url: str, migrate: Any) -> bool:
         return changed
     finally:
         await engine.dispose()
+
+
+async def _into_wal(engine: AsyncEngine) -> None:
+    # The file stays in WAL. While another process switches it, SQLite says "locked" at
+    # once, whatever its busy_timeout is.
+    alone = engine.execution_options(**{BEGIN: ""})
+    for left in range(BUSY_MS // WAL_PAUSE_MS, -1, -1):
+        try:
+            async with alone.connect() as connection:
+                await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            return
+        except OperationalError as error:
+            if not left or "locked" not in str(error):
+                raise
+        await asyncio.sleep(WAL_PAUSE_MS / 1000)
 
 
 async def _empty_pages(engine: AsyncEngine) -> None:
@@ -121,7 +138,7 @@ def _engine(url: str, *pragmas: str, **options: Any) -> AsyncEngine:
         # Python's driver would begin late and by itself; `begin` below does it.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", *pragmas):
+        for pragma in (f"busy_timeout={BUSY_MS}", *pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

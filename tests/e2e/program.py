@@ -132,19 +132,22 @@ class Someone:
         return wait(lambda: self.answers(before))[-1]
 
     def press(self, label: str) -> None:
-        """Press the newest key with this label."""
+        """Press the newest key with this label, once there is one."""
+        message, data = wait(lambda: self._key(label), f"there is no key {label}")
+        self.act("press", message_id=message, data=data)
+
+    def _key(self, label: str) -> tuple[int, str] | None:
         for message in reversed(self.replies()):
             for row in message.get("reply_markup", {}).get("inline_keyboard", []):
                 for key in row:
                     if label in key["text"]:
-                        self.act("press", message_id=message["message_id"],
-                                 data=key["callback_data"])  # fmt: skip
-                        return
-        pytest.fail(f"there is no key {label}")
+                        return message["message_id"], key["callback_data"]
+        return None
 
     def agree(self) -> None:
         """Consent, as a newcomer does."""
-        self.say("/start")
+        self.act("say", text="/start")
+        wait(lambda: self._key("agree"), "there is no key to agree with")
         before = len(self.replies())
         self.press("agree")
         wait(lambda: len(self.replies()) > before)

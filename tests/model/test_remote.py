@@ -95,7 +95,7 @@ class Peer:
 
 @asynccontextmanager
 async def served(peer: Peer) -> AsyncIterator[str]:
-    server = uvicorn.Server(uvicorn.Config(peer.app, port=0, log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(peer.app, port=0, log_config=None))
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

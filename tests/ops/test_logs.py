@@ -67,6 +67,21 @@ def test_a_library_says_where_and_never_what(lines: Any, name: str) -> None:
     assert first["where"].startswith("test_logs.test_a_library")
 
 
+def test_a_library_that_set_its_own_handlers_before_writes_nothing_past_the_rules() -> None:
+    own, rules = io.StringIO(), io.StringIO()
+    library = logging.getLogger("a.library.with.handlers")
+    library.addHandler(logging.StreamHandler(own))
+    library.propagate = False
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    install("DEBUG", structlog.processors.JSONRenderer(), rules)
+    library.error("update %s", CANARY)
+    root.handlers[:] = before
+    root.setLevel(level)
+    assert own.getvalue() == ""
+    assert json.loads(rules.getvalue())["logger"] == "a.library.with.handlers"
+
+
 def test_a_traceback_has_places_and_no_words(lines: Any) -> None:
     try:
         raise ValueError(CANARY)
