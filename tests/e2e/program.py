@@ -23,7 +23,7 @@ PATIENCE_S = 240
 T = TypeVar("T")
 
 
-def wait(met: Callable[[], T], what: str = "nothing came") -> T:
+def wait(met: Callable[[], T | None], what: str = "nothing came") -> T:
     """What `met` finds once it finds something."""
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
