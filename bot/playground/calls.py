@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -27,15 +28,18 @@ from bot.playground.methods import call
 
 LONGEST_POLL_S = 50
 MOST_BODY = 60 << 20
+# What these show is gone in seconds by itself.
+PASSING = {"sendmessagedraft", "sendchataction"}
 UNKNOWN = ApiError(404, "Not Found")
 FOREIGN = ApiError(401, "Unauthorized")
 
 
 class Calls:
-    """The bot's side of the server."""
+    """The bot's side of the server. `settle` puts what was done on disk before it is answered."""
 
-    def __init__(self, world: Ground, token: str, faults: Faults, lines: Lines) -> None:
-        self._world, self._token = world, token
+    def __init__(self, world: Ground, token: str, faults: Faults, lines: Lines,
+                 settle: Callable[[], None]) -> None:  # fmt: skip
+        self._world, self._token, self._settle = world, token, settle
         self._faults, self._lines = faults, lines
 
     def routes(self) -> list[Route]:
@@ -51,7 +55,10 @@ class Calls:
         async def work() -> Any:
             if method.lower() == "getupdates":
                 return await self._get_updates(arguments)
-            return call(self._world, method, arguments)
+            result = call(self._world, method, arguments)
+            if method.lower() not in PASSING:
+                self._settle()
+            return result
 
         return await self._faults.around(method, arguments.values, work)
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Keeping:
-    """Loads at once, then saves shortly after each change until `stop`."""
+    """Loads at once, then saves when told to and shortly after each change, until `stop`."""
 
     def __init__(self, world: Ground, folder: Path) -> None:
         self._world, self._folder = world, folder
@@ -46,6 +46,10 @@ class Keeping:
     def start(self) -> None:
         """Save in the background."""
         self._task = asyncio.create_task(self._run(), name="the page's chats on disk")
+
+    def settle(self) -> None:
+        """Save now: what a caller is told was done must outlive a death right after it."""
+        self._save()
 
     async def stop(self) -> None:
         """Save once more."""

@@ -35,10 +35,13 @@ Banner = Callable[[], dict[str, Any]]
 
 
 class Page:
-    """`banner` is asked each time: what it says changes while a model loads."""
+    """`banner` is asked each time: what it says changes while a model loads.
 
-    def __init__(self, world: World, banner: Banner) -> None:
-        self._world, self._banner = world, banner
+    `settle` puts what a person did on disk before the page shows it as done.
+    """
+
+    def __init__(self, world: World, banner: Banner, settle: Callable[[], None]) -> None:
+        self._world, self._banner, self._settle = world, banner, settle
 
     def routes(self) -> list[BaseRoute]:
         """Below `/play/`, and the page itself."""
@@ -114,11 +117,13 @@ class Page:
             return JSONResponse({"error": "This is too much at once."}, 413)
         try:
             body = await request.json()
-            return JSONResponse(self._do(body, *_who(body.get("as"), body.get("group"))))
+            done = self._do(body, *_who(body.get("as"), body.get("group")))
         except PersonError as error:
             return JSONResponse({"error": str(error)}, 400)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             return JSONResponse({"error": "The page sent something unknown: reload it."}, 400)
+        self._settle()
+        return JSONResponse(done)
 
     def _do(self, body: dict[str, Any], name: str, group: str | None) -> Any:
         world, kind = self._world, body.get("kind")
@@ -156,6 +161,7 @@ class Page:
                 sent = self._world.send(name, kind, title, data, caption, group)
         except (PersonError, MultiPartException) as error:
             return JSONResponse({"error": str(error)}, 400)
+        self._settle()
         return JSONResponse(sent)
 
     async def _file(self, request: Request) -> Response:

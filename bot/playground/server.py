@@ -51,9 +51,10 @@ class Playground:
         self.token, self.port, self.world = token, port, World(clock)
         self.faults = faults or Faults()
         self._lines = Lines()
-        self._calls = Calls(self.world, token, self.faults, self._lines)
-        self._page = Page(self.world, banner)
         self._keeping = Keeping(self.world, keep) if keep else None
+        settle = self._keeping.settle if self._keeping else lambda: None
+        self._calls = Calls(self.world, token, self.faults, self._lines, settle)
+        self._page = Page(self.world, banner, settle)
         self._hooks = Hooks(self.world, self._answered, webhook_retry_s)
         self._server: uvicorn.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []

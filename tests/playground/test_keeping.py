@@ -35,6 +35,25 @@ async def test_the_chat_outlives_the_program(tmp_path: Path) -> None:
     await second.close()
 
 
+async def test_what_either_side_was_told_is_done_outlives_a_death_right_after(
+    tmp_path: Path,
+) -> None:
+    first = Telegram(tmp_path)
+    await first.open()
+    await first.act("say", text="from the person")
+    chat = (await first.updates())[0]["message"]["chat"]["id"]
+    await first("sendMessage", chat_id=chat, text="from the bot")
+    kept = (tmp_path / "chats.json").read_bytes()
+    await first.close()
+    # As a death would leave it: nothing of what close() saved.
+    (tmp_path / "chats.json").write_bytes(kept)
+    second = Telegram(tmp_path)
+    await second.open()
+    shown = [m["text"] for m in (await second.page())["messages"]]
+    assert shown == ["from the person", "from the bot"]
+    await second.close()
+
+
 async def test_what_is_kept_is_its_owners_alone(tmp_path: Path) -> None:
     telegram = Telegram(tmp_path / "page")
     await telegram.open()
