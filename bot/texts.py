@@ -57,6 +57,7 @@ DEVICE_DEAD = (
     "a minute or two."
 )
 EMPTY = "I could not find words for that. Please send /retry, or tell me a little more."
+LOADING = "The model is still being loaded. Your reply begins as soon as it is ready."
 WAITING = "You are number {place} in the queue{wait}."
 
 NOT_TEXT = (

@@ -113,6 +113,8 @@ class Writer:
         self, request: Request, guard: OutputGuard, show: Callable[[str], None]
     ) -> Outcome:
         shown = ""
+        if self._model.status().state == "loading":
+            show(texts.LOADING)
         try:
             async for event in self._model.submit(request):
                 if isinstance(event, Queued) and event.position > 1:

@@ -17,6 +17,7 @@ from model.types import (
     ModelUnavailable,
     Queued,
     Request,
+    State,
     Text,
 )
 
@@ -28,6 +29,7 @@ class ScriptedModel:
         self.script, self.fails = script, False
         self.asked: list[Request] = []
         self.queued: Queued | None = None
+        self.state: State = "ready"
         self.adapter: str | None = None
         self.base = "scripted"
         self.died = asyncio.Event()
@@ -98,7 +100,7 @@ class ScriptedModel:
 
     def status(self) -> ModelStatus:
         return ModelStatus(
-            "ready",
+            self.state,
             self.base,
             0,
             "cpu",

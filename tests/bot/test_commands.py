@@ -153,6 +153,17 @@ async def test_telegrams_own_stop_on_a_draft_stops_the_model(house: House) -> No
     await house.until(lambda: house.bot_says()[-1] == "I hear you.")
 
 
+async def test_a_model_that_is_still_being_loaded_is_said_while_one_waits(house: House) -> None:
+    await house.agree()
+    house.model.state = "loading"
+    house.model.free.clear()
+    house.model.script = "word"
+    house.world.say("you", "hello")
+    await house.until(lambda: "still being loaded" in (house.chat().draft or ""))
+    house.model.free.set()
+    await house.until(lambda: house.bot_says()[-1] == "word")
+
+
 async def test_a_place_in_the_queue_is_shown_while_one_waits(house: House) -> None:
     await house.agree()
     house.model.queued = Queued(3, 20.0)
