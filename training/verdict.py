@@ -15,7 +15,8 @@ from training.metrics import Interval, Style
 # Replies that end by themselves: fewer than this, and fewer than the base's.
 LEAST_ENDED = 0.5
 MOST_REPEATED, MOST_COPIED, LONGEST_COPY = 0.2, 0.25, 60
-# How much worse than the base a share may be by chance in a few dozen replies.
+# How much worse than the base a share may be by chance in a few dozen replies. In fewer,
+# one reply alone is no evidence.
 MARGIN = 0.08
 # Taught loss this far under held-out loss: rows are learnt by heart.
 WIDEST_GAP = 0.7
@@ -96,7 +97,7 @@ def _style(base: Style, adapter: Style) -> list[str]:
 
 
 def _unwanted(where: str, base: Style, adapter: Style) -> list[str]:
-    if adapter.unwanted <= base.unwanted + MARGIN:
+    if adapter.unwanted <= base.unwanted + max(MARGIN, 1 / max(adapter.replies, 1)):
         return []
     rules = ", ".join(sorted(adapter.unwanted_rules))
     return [

@@ -52,6 +52,14 @@ def test_every_fault_is_a_no_go_with_its_reason(
     assert reason in " ".join(found.reasons)
 
 
+def test_one_reply_of_a_dozen_alone_is_no_evidence_and_two_are() -> None:
+    one, two = (
+        replace(GOOD, replies=12, unwanted=n / 12, unwanted_rules={"dose": n}) for n in (1, 2)
+    )
+    assert judge(BETTER, 0.1, GOOD, one, GOOD, GOOD).verdict == "go"
+    assert judge(BETTER, 0.1, GOOD, two, GOOD, GOOD).verdict == "no-go"
+
+
 def test_the_interval_holds_the_difference_and_is_wider_for_fewer_questions() -> None:
     base, adapter = [2.0 + n % 5 for n in range(60)], [1.5 + n % 5 + (n % 3) / 3 for n in range(60)]
     many = paired_difference(base, adapter, [2] * 60, [f"{n}" for n in range(60)])

@@ -131,7 +131,8 @@ RULES = (
         "holds a telephone number",
         "any",
         "strip",
-        r"(?<![\w.])\+?\(?\d[\d() .-]{7,}\d(?!\w)",
+        # Eight digits with at most one sign between two of them: "1. 2. 3." counts a list.
+        r"(?<![\w.])\+?\(?\d(?:(?:\) ?| ?\(|[ .-])?\d){7,}(?!\w)",
         r"\b(?:1-)?8(?:00|33|44|55|66|77|88)-\w{3}-?\w{4}\b",
         r"\b(?:call|dial|text|phone|ring)(?:ing)? (?:\w+ ){0,3}\(?\d{3,6}\b",
     ),
