@@ -102,13 +102,15 @@ def padded(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
     for row, index in enumerate(rows):
         one = torch.tensor(examples[index].ids)
         ids[row, : len(one)] = one
-        _label(labels[row], 0, examples[index], one)
+        _label(labels[row], 0, examples[index])
     return Batch(ids, labels, None, None, tuple(rows))
 
 
-def _label(labels: torch.Tensor, at: int, example: Example, ids: torch.Tensor) -> None:
+def _label(labels: torch.Tensor, at: int, example: Example) -> None:
     """The last prompt token predicts the reply's first."""
-    labels[at + example.start - 1 : at + len(ids) - 1] = ids[example.start :]
+    for start, tokens in example.targets:
+        place = at + start - 1
+        labels[place : place + len(tokens)] = torch.tensor(tokens)
 
 
 def _packed(examples: Sequence[Example], chosen: Sequence[int], tokens: int) -> Iterator[Batch]:
@@ -150,7 +152,7 @@ def packed(examples: Sequence[Example], rows: Sequence[Sequence[int]]) -> Batch:
             ids[row, place], positions[row, place] = one, torch.arange(len(one))
             order.append(index)
             segments[row, place] = len(order)
-            _label(labels[row], at, examples[index], one)
+            _label(labels[row], at, examples[index])
             at += len(one)
     return Batch(ids, labels, positions, segments, tuple(order))
 

@@ -1,7 +1,8 @@
 """Dialogues become token ids with the tokens that are taught marked.
 
 One example for each taught reply: the prompt is, byte for byte, what the model
-will be given when it serves, and only the reply's tokens are learnt. Prompts
+will be given when it serves, and only the reply's tokens are learnt. `joined`
+puts the replies of a dialogue into one row where that changes no token. Prompts
 are cut from their old end; a reply always ends with EOS. Knows the template
 and the tokenizer; knows nothing of batches or models.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from model.prompt import PromptBuilder
@@ -24,21 +25,31 @@ _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s)|\n")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids of prompt and reply; `start` is where the reply begins."""
+    """Token ids of prompt and reply; `start` is where the reply begins.
+
+    `earlier` are replies inside the prompt that are taught here as well: where each begins,
+    and its tokens with their EOS, which the prompt itself need not hold.
+    """
 
     ids: tuple[int, ...]
     start: int
     group: str
     prompt: tuple[Turn, ...]
     reply: str
+    earlier: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
+    def targets(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """What is taught: each reply's place and tokens."""
+        return (*self.earlier, (self.start, self.ids[self.start :]))
+
+    @property
     def taught(self) -> int:
         """Tokens that are learnt."""
-        return len(self.ids) - self.start
+        return sum(len(tokens) for _, tokens in self.targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,23 @@ def encode(
         for at in _taught(dialogue.turns, replies)
     ]
     return Encoded(found, encoder.prompts_cut, encoder.replies_cut)
+
+
+def joined(examples: Iterable[Example]) -> list[Example]:
+    """Replies of a dialogue in one row wherever the next prompt begins with the row so far.
+
+    Every reply keeps exactly the tokens before it, so its loss stays what it was, and the
+    tokens that several prompts share are computed once.
+    """
+    found: list[Example] = []
+    for one in examples:
+        before = found[-1] if found else None
+        # A reply's EOS is predicted and never read.
+        if before and len(before) <= one.start and one.ids[: len(before) - 1] == before.ids[:-1]:
+            one = replace(one, earlier=before.targets)
+            found.pop()
+        found.append(one)
+    return found
 
 
 def _taught(turns: Sequence[Turn], replies: Literal["all", "last"]) -> list[int]:

@@ -61,6 +61,8 @@ class DataPart:
     near_duplicate: float = 0.8
     # Which replies of a dialogue are taught.
     replies: Literal["all", "last"] = "all"
+    # Several replies of a dialogue in one row, where the tokens allow it: the same losses, sooner.
+    join: bool = True
     # Files whose texts must never be trained on; near-duplicates of them are dropped.
     never: tuple[str, ...] = ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from training.base import Base, load_base
 from training.checkpoint import Checkpoints, replace_folder
 from training.data.prepare import Prepared, prepare
 from training.errors import DataError
-from training.examples import Encoded, encode
+from training.examples import Encoded, encode, joined
 from training.generate import replies
 from training.gradients import Gradients
 from training.loop import Loop, Progress
@@ -75,6 +75,8 @@ def teach(recipe: Recipe, prepared: Prepared, tokenizer: Any) -> Taught:
     """Encode both sides of the split."""
     part = recipe.data
     train = encode(prepared.taught, tokenizer, part.max_length, part.replies)
+    if part.join:
+        train = replace(train, examples=joined(train.examples))
     held_out = encode(prepared.held_out, tokenizer, part.max_length, part.replies)
     if not train.examples:
         raise DataError("Everything was held out: lower data.held_out or add rows.")
@@ -274,8 +276,8 @@ def tell_data(taught: Taught, recipe: Recipe, say: Say) -> None:
     for name in report.absent:
         say(f"The source {name} has no rows yet: going on without it.")
     say(
-        f"{len(taught.train.examples)} replies are taught, {len(taught.held_out.examples)} held "
-        f"out, {len(report.dropped)} rows left out; each is seen "
+        f"{len(taught.train.examples)} rows are taught, {len(taught.held_out.examples)} replies "
+        f"held out, {len(report.dropped)} rows left out; each is seen "
         f"{recipe.fit.steps * recipe.fit.batch / len(taught.train.examples):.1f} times."
     )
     listed = [one for one in report.dropped if one.rule not in ("limit", "duplicate")]

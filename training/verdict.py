@@ -54,7 +54,7 @@ def judge(
             f"held-out loss is lower by {-difference.value:.3f} nats a token "
             f"({-difference.high:.3f} to {-difference.low:.3f})",
             f"{adapter.ended:.0%} of the replies end by themselves",
-            "no rule about endings, repetition, copying or unwanted content was broken",
+            "no limit on endings, repetition, copying or unwanted content was passed",
         ),
     )
 

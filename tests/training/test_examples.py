@@ -13,9 +13,9 @@ from model.prompt import PromptBuilder
 from model.types import Turn
 from tests.model import tiny
 from tests.training import small
-from training.batches import IGNORED, block_mask, micro_batches, packed, step_examples
+from training.batches import IGNORED, block_mask, micro_batches, packed, padded, step_examples
 from training.data.dialogue import Dialogue
-from training.examples import Example, encode
+from training.examples import Example, encode, joined
 
 TOKENIZER = tiny.tokenizer()
 BUILDER = PromptBuilder(TOKENIZER)
@@ -39,6 +39,38 @@ def test_every_reply_of_a_dialogue_is_taught_with_what_came_before_it() -> None:
         "<HUMAN>: a\n<ASSISTANT>: One.\n<HUMAN>: b\n<ASSISTANT>: Two.<|endoftext|>",
     ]
     assert len(encode([dialogue("a", "One.", "b", "Two.")], TOKENIZER, 96, "last").examples) == 1
+
+
+LONG_TALK = dialogue("a", "One.", "b", "Two, so.", "c", "Three.")
+
+
+def test_replies_that_share_a_row_are_taught_the_same_tokens_after_the_same_tokens() -> None:
+    apart = encode([LONG_TALK, dialogue("d", "Four.")], TOKENIZER, 256).examples
+    rows = joined(apart)
+    assert [row.taught for row in rows] == [sum(e.taught for e in apart[:3]), apart[3].taught]
+    assert sum(map(len, rows)) < sum(map(len, apart))
+    seen = {(row.ids[:at], tokens) for row in rows for at, tokens in row.targets}
+    assert seen == {(one.ids[: one.start], one.ids[one.start :]) for one in apart}
+
+
+def test_replies_in_one_row_have_the_losses_that_they_have_apart() -> None:
+    _, _, gradients = small.taught_falcon()
+    apart = encode([LONG_TALK, dialogue("d", "Four.")], TOKENIZER, 256).examples
+    rows = joined(apart)
+    with torch.no_grad():
+        alone = torch.cat([gradients.losses(padded(apart, [n])) for n in range(len(apart))])
+        together = [
+            torch.cat([gradients.losses(padded(rows, [n])) for n in range(len(rows))]),
+            gradients.losses(packed(rows, [[0, 1]])),
+        ]
+    assert all(torch.allclose(alone, one, atol=1e-4) for one in together)
+
+
+def test_what_was_cut_is_not_joined() -> None:
+    talk = dialogue("old " * 30, "One.", "old " * 30, "Two.", "new", "Three.")
+    apart = encode([talk], TOKENIZER, 96).examples
+    assert len(joined(apart)) > 1
+    assert sum(row.taught for row in joined(apart)) == sum(one.taught for one in apart)
 
 
 @given(st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=300), st.integers(48, 120))
