@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bot.settings import Settings
-from model.adapters import named
+from model.adapters import NONE, SHIPPED, Shelf
 from model.loading import open_model
 from model.types import AdapterRefused, Model
 
@@ -37,8 +37,10 @@ def gpu_facts() -> tuple[str, float, bool] | None:
 
 def adapter_trouble(folder: Path, name: str) -> str | None:
     """Why the adapter cannot be used, in a sentence; None when it can be read."""
+    if name == NONE:
+        return None
     try:
-        named(folder, name)
+        Shelf(folder, SHIPPED).named(name)
     except AdapterRefused as error:
         return str(error)
     return None

@@ -45,7 +45,8 @@ class Settings(BaseSettings):
     )
     lanner_adapter: str | None = Field(
         default=None,
-        description="The LoRA adapter to start with: a folder's name in LANNER_ADAPTERS_DIR.",
+        description="The LoRA adapter to start with: a folder's name in LANNER_ADAPTERS_DIR, or "
+        "none for the model alone. By default the demo model takes the one that comes with Lanner.",
     )
     lanner_data_dir: Path = Field(
         default=Path("data"), description="Where the database, models and adapters are kept."

@@ -9,12 +9,45 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from model.types import AdapterInfo, AdapterRefused
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# What comes with Lanner, and the adapter that the demo model begins with.
+SHIPPED, FOR_DEMO = Path(__file__).parent / "shipped", "lanner-demo"
+# As an adapter's name: the base model alone.
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where adapters are looked for: an operator's folder, then perhaps what is shipped."""
+
+    own: Path
+    shipped: Path | None = None
+
+    def all(self) -> list[AdapterInfo]:
+        """Every readable adapter by name; an own one hides a shipped one of its name."""
+        shipped = discover(self.shipped) if self.shipped else []
+        found = {info.name: info for info in [*shipped, *discover(self.own)]}
+        return [found[name] for name in sorted(found)]
+
+    def named(self, name: str) -> AdapterInfo:
+        """The adapter of that name; raises AdapterRefused."""
+        try:
+            return named(self.own, name)
+        except AdapterMissing as missing:
+            if self.shipped and (self.shipped / name).is_dir():
+                return named(self.shipped, name)
+            known = ", ".join(info.name for info in self.all()) or "none"
+            raise AdapterRefused(f"{missing} There are: {known}.") from None
+
+
+class AdapterMissing(AdapterRefused):
+    """There is no such folder."""
 
 
 def discover(folder: Path) -> list[AdapterInfo]:
@@ -42,8 +75,7 @@ def named(folder: Path, name: str) -> AdapterInfo:
     if not inside:
         raise AdapterRefused("An adapter's name is a folder's name, without a path.")
     if not there:
-        known = ", ".join(a.name for a in discover(folder)) or "none"
-        raise AdapterRefused(f"There is no adapter {name} in {folder}; there are: {known}.")
+        raise AdapterMissing(f"There is no adapter {name} in {folder}.")
     return read(path)
 
 

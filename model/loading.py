@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from model.adapters import canonical
+from model.adapters import SHIPPED, canonical
 from model.decoders.protocol import Decoder
 from model.demo import HUB_ID, demo_folder
 from model.engine import Engine
@@ -53,6 +53,7 @@ def open_model(
         lambda: engine(model),
         adapters_dir,
         adapter=adapter,
+        shipped=SHIPPED,
         build_base=engine,
         capacity=capacity,
     )

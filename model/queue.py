@@ -43,7 +43,8 @@ class WorkerQueue:
     """Implements model.types.Model over an engine that `build` makes in the thread.
 
     `build_base` makes an engine for another base model, by its name. A round of
-    the engine that takes longer than `round_limit_s` has hung.
+    the engine that takes longer than `round_limit_s` has hung. With `shipped`
+    the demo model begins with the adapter that comes with Lanner.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class WorkerQueue:
         adapters_dir: Path,
         *,
         adapter: str | None = None,
+        shipped: Path | None = None,
         build_base: Callable[[str], Engine] | None = None,
         capacity: int = 64,
         round_limit_s: float = ROUND_LIMIT_S,
@@ -59,7 +61,8 @@ class WorkerQueue:
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._build, self._folder, self._adapter = build, adapters_dir, adapter
+        self._build, self._adapter = build, adapter
+        self._shelf = adapters.Shelf(adapters_dir, shipped)
         self._build_base, self._round_limit_s, self._drain_s = build_base, round_limit_s, drain_s
         self._clock, self._rng = clock, rng or random.SystemRandom()
         self._wake = threading.Condition()
@@ -121,7 +124,7 @@ class WorkerQueue:
         """See model.types.Model.reload."""
         info = None
         if adapter is not None:
-            info = await asyncio.to_thread(adapters.named, self._folder, adapter)
+            info = await asyncio.to_thread(self._shelf.named, adapter)
             adapters.check_verdict(info, force=force)
         decoder = self._loaded().decoder
         staged = await asyncio.to_thread(decoder.stage, info)
@@ -155,7 +158,7 @@ class WorkerQueue:
 
     def adapters(self) -> Sequence[AdapterInfo]:
         """See model.types.Model.adapters."""
-        return adapters.discover(self._folder)
+        return self._shelf.all()
 
     def status(self) -> ModelStatus:
         """See model.types.Model.status."""
@@ -203,12 +206,17 @@ class WorkerQueue:
 
     def _built(self) -> Engine:
         """In the worker's thread: the engine, with the adapter it is to begin with."""
-        return self._with_adapter(self._build(), self._adapter)
+        engine = self._build()
+        return self._with_adapter(engine, self._adapter or self._usual(engine))
+
+    def _usual(self, engine: Engine) -> str | None:
+        folder = self._shelf.shipped if engine.decoder.demo else None
+        return adapters.FOR_DEMO if folder and (folder / adapters.FOR_DEMO).is_dir() else None
 
     def _with_adapter(self, engine: Engine, adapter: str | None) -> Engine:
-        if adapter is not None:
+        if adapter not in (None, adapters.NONE):
             decoder = engine.decoder
-            decoder.switch(decoder.stage(adapters.named(self._folder, adapter)))
+            decoder.switch(decoder.stage(self._shelf.named(adapter)))
         return engine
 
     def _admit(self, ticket: Ticket) -> None:

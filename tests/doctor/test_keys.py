@@ -31,7 +31,7 @@ def test_a_key_that_fits_is_well_and_nothing_is_made(tmp_path: Path) -> None:
     assert keys.fits(url_in(tmp_path), source).state == "well"
 
 
-@pytest.mark.parametrize("harm", ["", encode(new_key())])
+@pytest.mark.parametrize("harm", ["", encode(new_key())], ids=["empty", "another"])
 def test_a_missing_or_wrong_key_is_ill(tmp_path: Path, harm: str) -> None:
     asyncio.run(_sealed(tmp_path))
     source = MasterSource(tmp_path / FILE)

@@ -139,6 +139,29 @@ def test_a_name_never_leads_out_of_the_folder(folder: Path, name: str) -> None:
         adapters.named(folder / "warm" / "..", name if name != "warm/../warm" else "../x")
 
 
+def test_an_own_adapter_hides_a_shipped_one_and_both_are_found(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "warm", tmp_path / "own" / "warm")
+    for name in ("warm", "calm"):
+        shutil.copytree(folder / "warm", tmp_path / "shipped" / name)
+    shelf = adapters.Shelf(tmp_path / "own", tmp_path / "shipped")
+    assert [info.name for info in shelf.all()] == ["calm", "warm"]
+    assert shelf.named("warm").path.parent.name == "own"
+    assert shelf.named("calm").path.parent.name == "shipped"
+    with pytest.raises(AdapterRefused, match="There are: calm, warm"):
+        shelf.named("other")
+    with pytest.raises(AdapterRefused, match="without a path"):
+        shelf.named("../shipped/calm")
+
+
+def test_a_shelf_without_folders_is_empty_and_says_so(tmp_path: Path) -> None:
+    shelf = adapters.Shelf(tmp_path / "own", tmp_path / "shipped")
+    assert shelf.all() == []
+    with pytest.raises(AdapterRefused, match="There are: none"):
+        shelf.named("calm")
+
+
 def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(folder / "warm")
     with pytest.raises(AdapterRefused, match="without a path"):

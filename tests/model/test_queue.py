@@ -49,6 +49,32 @@ def queue_for(folder: Path, adapter: str | None, slots: int = 3, capacity: int =
     return WorkerQueue(build, folder, adapter=adapter, capacity=capacity)
 
 
+@pytest.mark.parametrize(
+    ("demo", "asked", "used"),
+    [
+        (True, None, "lanner-demo"),
+        (True, "none", None),
+        (True, "warm", "warm"),
+        (False, None, None),
+        (False, "lanner-demo", "lanner-demo"),
+    ],
+)
+async def test_the_demo_model_alone_begins_with_the_shipped_adapter_unless_told_otherwise(
+    folder: Path, tmp_path: Path, demo: bool, asked: str | None, used: str | None
+) -> None:
+    tiny.save_adapter(tmp_path / "lanner-demo", seed=3)
+
+    def build() -> Engine:
+        decoder = tiny.reference()
+        decoder.demo = demo
+        return Engine(decoder)
+
+    queue = WorkerQueue(build, folder, adapter=asked, shipped=tmp_path)
+    await queue.start()
+    assert queue.status().adapter == used
+    await queue.stop()
+
+
 @pytest.fixture
 async def queue(folder: Path) -> AsyncIterator[WorkerQueue]:
     queue = queue_for(folder, "warm")
