@@ -19,6 +19,7 @@ import httpx
 
 from model.completions import Piece, pieces
 from model.prompt import PromptBuilder
+from model.remote_prompt import CONTEXT_TOKENS, Plain, budget, newest
 from model.tickets import FULL, TWICE
 from model.types import (
     AdapterInfo,
@@ -43,9 +44,8 @@ REFUSED = "The model's server refused the request ({status}): check LANNER_REMOT
 TRIES, PAUSE_S = 3, 0.5
 CONNECT_S = 10.0
 PATIENCE_S = 5.0
-# Characters that a token of plain text has at least, on average; only the server can count.
-CHARACTERS = 3
-CONTEXT_TOKENS = 2048
+# What a server says to a field that it does not know.
+UNKNOWN_FIELD = (400, 422)
 
 
 class Unanswered(Exception):
@@ -99,6 +99,8 @@ class RemoteModel:
         self._state: State = "stopped"
         self._error: str | None = None
         self._tokens_per_s = 0.0
+        # Whether the server takes what vLLM and its like add to OpenAI's sampling.
+        self._extends = True
 
     async def start(self) -> None:
         """Ask the server whether it is there; raises ModelUnavailable."""
@@ -229,6 +231,9 @@ class RemoteModel:
         body = self._body(talk.request, talk.turns)
         try:
             async with self._client.stream("POST", f"{self._url}/completions", json=body) as answer:
+                if answer.status_code in UNKNOWN_FIELD and self._extends:
+                    self._extends = False
+                    raise Unanswered(REFUSED.format(status=answer.status_code), again=True)
                 if answer.status_code != httpx.codes.OK:
                     busy = answer.status_code == 429 or answer.status_code >= 500
                     raise Unanswered(REFUSED.format(status=answer.status_code), again=busy)
@@ -253,6 +258,11 @@ class RemoteModel:
             "top_p": sampling.top_p,
             "stop": [*self._prompts.stops, *sampling.stop][:4],
         }
+        if self._extends:
+            body |= {
+                "top_k": sampling.top_k or -1,
+                "repetition_penalty": sampling.repetition_penalty,
+            }
         return body if sampling.seed is None else body | {"seed": sampling.seed}
 
     def _count(self, talk: Talk, piece: Piece) -> str:
@@ -298,33 +308,3 @@ async def _next(found: AsyncIterator[Piece], stopped: asyncio.Event, until: floa
         if not coming.done():
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
-
-
-def budget(request: Request) -> int:
-    """Characters that a prompt may have, so that its reply has room."""
-    room = CONTEXT_TOKENS - request.sampling.max_new_tokens
-    return max(room, CONTEXT_TOKENS // 2) * CHARACTERS
-
-
-def newest(turns: Sequence[Turn], characters: int) -> list[Turn]:
-    """The system turn and the newest others that fit; a last turn too long keeps its end."""
-    system = [turn for turn in turns if turn.role == "system"]
-    left = characters - sum(len(turn.text) for turn in system)
-    talk: list[Turn] = []
-    for turn in reversed([turn for turn in turns if turn.role != "system"]):
-        left -= len(turn.text)
-        if left < 0:
-            break
-        talk.insert(0, turn)
-    if not talk and len(turns) > len(system):
-        talk = [Turn(turns[-1].role, turns[-1].text[-max(characters // 2, 1) :])]
-    while len(talk) > 1 and talk[0].role == "assistant":
-        talk.pop(0)
-    return [*system, *talk]
-
-
-class Plain:
-    """A tokenizer that nobody has here: no chat template, no control tokens, characters count."""
-
-    chat_template = None
-    eos_token = ""

@@ -23,7 +23,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from model.loading import open_model
-from model.remote import RemoteModel, budget, newest
+from model.remote import RemoteModel
+from model.remote_prompt import budget, newest
 from model.types import (
     Cancelled,
     Done,
@@ -234,6 +235,17 @@ def test_a_url_in_the_settings_makes_a_remote_model(tmp_path: Path) -> None:
     )
     assert isinstance(found, RemoteModel)
     assert found.status().model == "m"
+
+
+async def test_a_server_that_knows_only_openais_fields_is_asked_without_the_others() -> None:
+    peer = Peer()
+    peer.scripts = [400]
+    async with model(peer) as found:
+        for name in ("a", "b"):
+            last = [event async for event in found.submit(request(name))][-1]
+            assert isinstance(last, Done)
+    assert ["top_k" in body for body in peer.bodies] == [True, False, False]
+    assert peer.bodies[0]["repetition_penalty"] == Sampling().repetition_penalty
 
 
 def test_the_newest_turns_that_fit_are_sent_and_a_long_message_keeps_its_end() -> None:
