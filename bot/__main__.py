@@ -8,8 +8,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 import sys
+from typing import NoReturn
 
 from telegram.error import InvalidToken, TelegramError
 
@@ -87,5 +90,14 @@ def _start() -> int:
     return entry(settings, model_for(settings))
 
 
+def _leave(code: int) -> NoReturn:
+    # All is stopped and stored. A model that is still being loaded is deep in native code, and
+    # ending Python under it would abort the process.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(_start())
+    _leave(_start())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,7 +44,8 @@ from bot.sharing import Sharing
 from bot.signing import Signer, forgotten_after
 from bot.store.presence import Presence
 from bot.store.store import Store
-from bot.telegram_app import Handling, build, reach
+from bot.telegram_app import Handling, addresses, build, reach
+from bot.vestibule import opened
 from bot.webhook import Webhook
 from model.types import Model, ModelError
 
@@ -54,7 +55,7 @@ LAST_WORDS_S = 10.0
 log = logging.getLogger(__name__)
 
 
-OpenStore = Callable[[str, Path, Clock, MasterSource], Awaitable[Store]]
+OpenStore = Callable[[str, Path, Clock, MasterSource], Coroutine[Any, Any, Store]]
 
 
 class DeviceDead(Exception):
@@ -100,14 +101,14 @@ class Lanner:
         settings = self.settings
         if settings.database_file is not None:
             self.lock = InstanceLock.take(settings.database_file)
-        self.store = await self._open_store(
-            settings.database_url, settings.lanner_data_dir, self.clock, settings.master_key
-        )
+        token, server = await self._telegram()
+        self.emergency = Emergency(self.gate, self._admins(), self.counts)
+        self.store = await self._opened_store(Bot(token, **addresses(server)))
         self.signer = Signer(await self.store.secret("lanner buttons"), self.clock)
         self.presence = Presence(self.store.sessions)
         await self.presence.enter()
-        await self._open_telegram()
-        self.emergency = Emergency(self.gate, self._admins(), self.counts)
+        self.application = build(token, server, self.signer)
+        await reach(self.application)
         self.chat = ChatService(
             self.store, self.gate, self.model, settings.sampling, settings.lanner_deadline_s,
             self.counts, self.emergency,
@@ -191,21 +192,34 @@ class Lanner:
         found: Bot = self.application.bot
         return found
 
-    async def _open_telegram(self) -> None:
-        token, server = self.settings.telegram_bot_token, self.settings.lanner_api_url
-        if token is None:
-            where = self.settings.lanner_data_dir.name
-            self.playground = Playground(
-                DEMO_TOKEN, self.settings.lanner_playground_port,
-                lambda: {"text": banner(self.model, where)},
-                keep=self.settings.lanner_playground_dir,
-            )  # fmt: skip
-            await self.playground.start()
-            server = self.playground.url
-        self.application = build(
-            token.get_secret_value() if token else DEMO_TOKEN, server, self.signer
+    async def _telegram(self) -> tuple[str, str | None]:
+        """The token, and the address of a Bot API server that is not Telegram's."""
+        token = self.settings.telegram_bot_token
+        if token is not None:
+            return token.get_secret_value(), self.settings.lanner_api_url
+        where = self.settings.lanner_data_dir.name
+        self.playground = Playground(
+            DEMO_TOKEN, self.settings.lanner_playground_port,
+            lambda: {"text": banner(self.model, where)},
+            keep=self.settings.lanner_playground_dir,
+        )  # fmt: skip
+        await self.playground.start()
+        return DEMO_TOKEN, self.playground.url
+
+    async def _opened_store(self, bot: Bot) -> Store:
+        settings = self.settings
+        opening = self._open_store(
+            settings.database_url, settings.lanner_data_dir, self.clock, settings.master_key
         )
-        await reach(self.application)
+        if settings.database_file is None or settings.lanner_webhook_url is not None:
+            # Another process may poll already, or Telegram calls by itself.
+            return await opening
+        try:
+            return await opened(opening, bot, self.emergency)
+        except BaseException:
+            if self.playground:
+                await self.playground.stop()
+            raise
 
     async def _open_dashboard(self) -> None:
         """A taken port costs the operator a page, never anyone a reply."""

@@ -52,8 +52,6 @@ class Polling:
 
     async def run(self, bot: Bot) -> None:
         """Raises InvalidToken when Telegram does not know the token."""
-        # PTB's own get_updates would lose fields that it does not know yet.
-        warnings.filterwarnings("ignore", "Please use 'Bot.getUpdates'", PTBUserWarning)
         while True:
             poll = asyncio.create_task(self._poll(bot), name="poll")
             try:
@@ -79,7 +77,7 @@ class Polling:
             await bot.delete_webhook()
         while True:
             try:
-                updates = await self._get(bot)
+                updates = await get_updates(bot, self._offset, LONG_POLL_S)
             except InvalidToken:
                 raise
             except RetryAfter as refused:
@@ -110,14 +108,14 @@ class Polling:
         if updates:
             self._offset = max(int(each["update_id"]) for each in updates) + 1
 
-    async def _get(self, bot: Bot) -> list[raw.Raw]:
-        found = await bot.do_api_request(
-            "getUpdates",
-            api_kwargs={
-                "offset": self._offset,
-                "timeout": LONG_POLL_S,
-                "allowed_updates": raw.KINDS,
-            },
-            read_timeout=LONG_POLL_S + 10,
-        )
-        return [each for each in found if "update_id" in each] if isinstance(found, list) else []
+
+async def get_updates(bot: Bot, offset: int, timeout_s: int) -> list[raw.Raw]:
+    """Updates from `offset` on, as Telegram wrote them; raises TelegramError."""
+    # PTB's own get_updates would lose fields that it does not know yet.
+    warnings.filterwarnings("ignore", "Please use 'Bot.getUpdates'", PTBUserWarning)
+    found = await bot.do_api_request(
+        "getUpdates",
+        api_kwargs={"offset": offset, "timeout": timeout_s, "allowed_updates": raw.KINDS},
+        read_timeout=timeout_s + 10,
+    )
+    return [each for each in found if "update_id" in each] if isinstance(found, list) else []

@@ -45,11 +45,16 @@ def build(token: str, server: str | None, signer: Signer) -> App:
     """`server` is the address of a Bot API server, None for Telegram's."""
     # PTB says so each time that Telegram asks to wait, and bot.patience reads the new form.
     warnings.filterwarnings("ignore", ".*attribute `retry_after`", PTBDeprecationWarning)
-    options = {}
-    if server is not None:
-        address = server.rstrip("/")
-        options = {"base_url": f"{address}/bot", "base_file_url": f"{address}/file/bot"}
-    return ApplicationBuilder().updater(None).bot(SigningBot(signer, token, **options)).build()
+    bot = SigningBot(signer, token, **addresses(server))
+    return ApplicationBuilder().updater(None).bot(bot).build()
+
+
+def addresses(server: str | None) -> dict[str, Any]:
+    """PTB's options for a Bot API server of one's own; none for Telegram's."""
+    if server is None:
+        return {}
+    address = server.rstrip("/")
+    return {"base_url": f"{address}/bot", "base_file_url": f"{address}/file/bot"}
 
 
 async def reach(application: App) -> None:

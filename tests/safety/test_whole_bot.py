@@ -16,6 +16,7 @@ from bot.care_texts import ALLOWED, YOU_WRITE
 from bot.hand_off import GIVEN_BACK, TAKEN
 from bot.playground.state import person_id
 from bot.safety.spoken import spoken
+from bot.store.store import Store
 from model.types import Event, Request, Text
 from tests.bot.fakes import ScriptedModel
 from tests.bot.house import House, whole_gate
@@ -144,6 +145,31 @@ async def test_danger_is_answered_while_the_database_is_down(house: House) -> No
         lambda: any("safe" in text and DANGER not in text for text in house.bot_says())
     )
     assert house.model.asked == []
+
+
+async def test_danger_is_answered_once_while_the_database_is_being_migrated(house: House) -> None:
+    await british(house)
+    await house.close()
+    done, opening = asyncio.Event(), house.open_store
+
+    async def slow(*given: object) -> Store:
+        await done.wait()
+        return await opening(*given)  # type: ignore[arg-type]
+
+    house.open_store = slow
+    starting = asyncio.create_task(house.open())
+    before = len(house.bot_says())
+    house.world.say("you", DANGER)
+    house.world.say("you", "hello")
+    await house.until(lambda: len(house.bot_says()) > before)
+    assert "safe" in house.bot_says()[-1]
+    done.set()
+    await starting
+    # The lock of level 3 answers what came after it; the danger itself is not answered again.
+    await house.until(lambda: len(house.bot_says()) > before + 1)
+    await house.lanner.inbox.quiet(30)
+    assert len(house.bot_says()) == before + 2
+    assert never_asked(house, DANGER)
 
 
 async def test_imminent_danger_keeps_the_model_off_until_the_person_says_that_they_are_safe(
