@@ -60,6 +60,7 @@ class Inbox:
         observer: TurnObserver,
         cleanse: Callable[[raw.Raw], raw.Raw] = lambda update: update,
         received: Callable[[], None] | None = None,
+        again_s: float = AGAIN_S,
     ) -> None:
         # With `received` another hands updates in by `dispatch`, when this process may have them.
         self._cleanse, self._received = cleanse, received
@@ -68,6 +69,9 @@ class Inbox:
         self._lines: dict[int, _Line] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._under_way: set[int] = set()
+        # Updates that could not be kept whole, with the error's name.
+        self._misshapen: dict[int, str] = {}
+        self._again_s = again_s
         self._stopping = False
 
     async def resume(self) -> None:
@@ -78,8 +82,8 @@ class Inbox:
             self.dispatch(update)
 
     async def take(self, updates: list[raw.Raw]) -> None:
-        """Put updates on disk, then in line; raises what the store raises."""
-        for update in await self._store.receive([self._cleanse(each) for each in updates]):
+        """Put updates on disk, then in line; raises STORE_DOWN."""
+        for update in await self._keep(updates):
             self._observer.received()
             if self._received is None:
                 self.dispatch(update)
@@ -90,7 +94,7 @@ class Inbox:
         """Queue an update in its chat's line."""
         chat = raw.chat_of(update)
         line = self._lines.setdefault(chat, _Line())
-        (line.urgent if self._overtakes(update) else line.others).append(update)
+        (line.urgent if self._is_urgent(update) else line.others).append(update)
         if chat not in self._workers and not self._stopping:
             self._workers[chat] = asyncio.create_task(self._work(chat), name="chat")
 
@@ -115,10 +119,37 @@ class Inbox:
         for number in self._under_way:
             await self._store.park_update(number)
 
+    async def _keep(self, updates: list[raw.Raw]) -> list[raw.Raw]:
+        """Those that are new, on disk now. One of a shape that cannot be kept holds up no other."""
+        try:
+            return await self._store.receive([self._cleanse(each) for each in updates])
+        except STORE_DOWN:
+            raise
+        except Exception as error:
+            if len(updates) > 1:
+                return [new for each in updates for new in await self._keep([each])]
+            number = int(updates[0]["update_id"])
+            self._misshapen[number] = type(error).__name__
+            # Its number alone: it is known, and put aside when its turn comes.
+            return updates if await self._store.receive([{"update_id": number}]) else []
+
+    def _is_urgent(self, update: raw.Raw) -> bool:
+        try:
+            return self._overtakes(update)
+        except Exception as error:
+            log.error("An update could not be looked at: %s", type(error).__name__)
+            self._observer.happened("handler_error")
+            return False
+
     async def _work(self, chat: int) -> None:
         line = self._lines[chat]
         while not self._stopping and (update := line.take()) is not None:
-            await self._one(update)
+            try:
+                await self._one(update)
+            except Exception as error:
+                # It stays open for the next start; the chat goes on.
+                log.error("An update could not be put aside: %s", type(error).__name__)
+                self._under_way.discard(int(update["update_id"]))
         del self._workers[chat]
         if not self._stopping:
             del self._lines[chat]
@@ -127,7 +158,9 @@ class Inbox:
         number = int(update["update_id"])
         attempts = await self._surely(update, lambda: self._store.begin_update(number))
         self._under_way.add(number)
-        if attempts > DEATHS:
+        if misshapen := self._misshapen.pop(number, None):
+            await self._quarantine(update, misshapen)
+        elif attempts > DEATHS:
             await self._quarantine(update, "ProcessEnded")
         elif error := await self._handled(update):
             await self._quarantine(update, type(error).__name__)
@@ -148,7 +181,7 @@ class Inbox:
                 failures += 1
                 if failures >= TRIES:
                     return error
-                await asyncio.sleep(AGAIN_S * failures)
+                await asyncio.sleep(self._again_s * failures)
             else:
                 return None
 

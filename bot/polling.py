@@ -87,7 +87,8 @@ class Polling:
             except Conflict:
                 log.error("Another program polls with this token: stop it, or use another token.")
                 await asyncio.sleep(CONFLICT_S)
-            except TelegramError as error:
+            except (TelegramError, RecursionError) as error:
+                # The latter is an answer nested too deeply to be read.
                 log.warning("Telegram cannot be reached (%s); trying again.", type(error).__name__)
                 await backoff.wait()
             else:
@@ -120,4 +121,4 @@ class Polling:
             },
             read_timeout=LONG_POLL_S + 10,
         )
-        return [each for each in found if "update_id" in each] if isinstance(found, list) else []
+        return [each for each in found if raw.is_update(each)] if isinstance(found, list) else []

@@ -134,7 +134,8 @@ def chat_and_person(update: dict[str, Any]) -> tuple[int | None, int | None]:
 def _id(holder: Any, name: str) -> int | None:
     inner = holder.get(name) if isinstance(holder, dict) else None
     found = inner.get("id") if isinstance(inner, dict) else None
-    return found if isinstance(found, int) else None
+    known = isinstance(found, int) and not isinstance(found, bool) and abs(found) < 2**63
+    return found if known else None
 
 
 def open_body(row: InboxUpdate, key: Key | None) -> None:
