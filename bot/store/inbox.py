@@ -6,6 +6,7 @@ what updates mean.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -48,10 +49,15 @@ class Inbox(Part):
         One that is damaged on disk is quarantined: Telegram does not send it again.
         """
         found = await self._in_state("open")
-        for row in found:
+        return await self._readable(found)
+
+    async def _readable(self, rows: Sequence[InboxUpdate]) -> list[dict[str, Any]]:
+        for row in rows:
             if not row.body:
                 await self.quarantine_update(row.update_id, Unreadable.__name__)
-        return [row.body for row in found if row.body]
+                if self.when_damaged is not None:
+                    await self.when_damaged(row.update_id, row.chat_id)
+        return [row.body for row in rows if row.body]
 
     async def begin_update(self, update_id: int) -> int:
         """Count an attempt before it is made; returns how many there were.

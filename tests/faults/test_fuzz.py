@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -29,9 +30,11 @@ from tests.faults.hostile import CANARY, batches, kinds
 
 REPLY = "I hear you. Tell me more."
 SECRET = "a-secret-of-the-webhook"
+# Set by the soak: so many batches, drawn anew, instead of the same few each time.
+MANY = int(os.environ.get("LANNER_FUZZ_BATCHES", "0"))
 SHORT = settings(
-    max_examples=3,
-    derandomize=True,
+    max_examples=MANY or 3,
+    derandomize=not MANY,
     database=None,
     deadline=None,
     phases=[Phase.generate],
