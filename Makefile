@@ -71,8 +71,8 @@ backup: $(VENV)/.run ## write a sealed backup into LANNER_BACKUP_DIR, while Lann
 restore: $(VENV)/.run ## read FILE=… into an empty database
 	@$(PYTHON) -m bot.backup restore "$(FILE)"
 
-soak: $(VENV)/.dev ## the durability promises at full size: 10,000 updates and 200 kills, SQLite and PostgreSQL
-	$(PYTHON) -m tests.faults.soak
+soak: $(VENV)/.dev ## the durability promises at full size (SOAK=--whole the real bot's process, SOAK='--fuzz 300' hostile updates)
+	$(PYTHON) -m tests.faults.soak $(SOAK)
 
 audit: $(VENV)/.dev ## ask the advisory database about the pinned versions (needs the internet)
 	$(VENV)/bin/pip-audit -r constraints.txt --no-deps --disable-pip

@@ -31,6 +31,8 @@ from bot.observe.snapshot import Sources
 from bot.observing import Counts
 from bot.operating import Operating
 from bot.operator_status import OperatorStatus, banner
+from bot.overdue import Overdue
+from bot.patience import patiently
 from bot.people import PeopleService
 from bot.playground.server import Playground
 from bot.playground.state import person_id
@@ -121,9 +123,13 @@ class Lanner:
         self.sharing = Sharing(
             self.store, self.presence, lambda update: self.inbox.dispatch(update)
         )
+        overdue = Overdue(
+            self.store.waiting_s, lambda update: self.emergency.tell(self.bot, update),
+            self.emergency.over,
+        )  # fmt: skip
         self.inbox = Inbox(
             self.store, Handling(self.application, self._first_press), self._overtakes,
-            self._given_up, self._store_failed, self.counts, self.signer.checked,
+            self._given_up, self._store_failed, self.counts, overdue, self.signer.checked,
             self.sharing.news if shared else None,
         )  # fmt: skip
         self.operating = Operating.build(
@@ -134,6 +140,7 @@ class Lanner:
         self.services = self._services()
         self.application.bot_data["services"] = self.services
         table.register(self.application)
+        self.store.when_damaged = self._damaged
         self.care.hook(self.chat.hooks, self.store)
         send = check_in_by(self.bot, self.store)
         days = settings.lanner_retention_days
@@ -141,6 +148,7 @@ class Lanner:
             Schedule(self.store, self.clock, send, days),
             self.care.follow_ups,
             self.operating.broadcasting,
+            overdue,
         ]
         await self._open_dashboard()
         for service in self.background:
@@ -307,6 +315,14 @@ class Lanner:
             await self.emergency.tell(self.bot, update)
         elif raw.is_private(update):
             await self.bot.send_message(raw.chat_of(update), texts.GIVEN_UP)
+
+    async def _damaged(self, number: int, chat: int | None) -> None:
+        """An update cannot be read any more: the operator sees it, the person is asked again."""
+        log.error("Update %d is damaged on disk and was put aside.", number)
+        self.counts.happened("quarantined")
+        if chat is not None and chat > 0:
+            call = patiently(lambda: self.bot.send_message(chat, texts.GIVEN_UP))
+            self._tasks.append(asyncio.create_task(call))
 
     async def _store_failed(self, updates: list[raw.Raw], error: Exception) -> None:
         await self.emergency.store_failed(self.bot, updates, error)

@@ -207,7 +207,8 @@ class ChatService:
             for part in kept:
                 await self.store.sent(part.id)
             return
-        await self._postman.deliver(bot, kept, asked.message_id if asked.group else None)
+        reply_to = asked.message_id if asked.group else None
+        await self._postman.deliver(bot, kept, reply_to, lambda: self._emergency.claim(asked.turn))
 
 
 def _mode(streaming: str, asked: Asked) -> Mode:

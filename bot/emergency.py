@@ -1,4 +1,4 @@
-"""When the store is down: words of danger get their fixed reply all the same.
+"""When the store is down or slow: words of danger get their fixed reply all the same.
 
 The text goes straight to Telegram, once for each update in the life of this
 process; the update itself stays unconfirmed or open and is taken up when the
@@ -39,6 +39,7 @@ class Emergency:
     ) -> None:
         self._gate, self._admins, self._observer, self._timer = gate, admins, observer, timer
         self.told: set[str] = set()
+        self._delivered: set[str] = set()
         self._warned_at = float("-inf")
 
     def is_danger(self, update: raw.Raw) -> bool:
@@ -58,7 +59,9 @@ class Emergency:
     async def tell(self, bot: Bot, update: raw.Raw) -> None:
         """The fixed reply to words of danger in private; once for each update."""
         turn = str(update.get("update_id"))
-        if turn in self.told or not raw.is_private(update) or not self.is_danger(update):
+        if turn in self.told or turn in self._delivered:
+            return
+        if not raw.is_private(update) or not self.is_danger(update):
             return
         self.told.add(turn)
         self._observer.happened("emergency")
@@ -67,6 +70,18 @@ class Emergency:
         for text in parts(reply.text):
             with suppress(TelegramError):
                 await patiently(lambda text=text: bot.send_message(raw.chat_of(update), text))  # type: ignore[misc]
+
+    def claim(self, turn: str) -> bool:
+        """Whether the turn's reply may be put into the chat, which from now on `tell` leaves."""
+        if turn in self.told:
+            return False
+        self._delivered.add(turn)
+        return True
+
+    def over(self, number: int) -> None:
+        """The update is done with: it does not come again."""
+        self.told.discard(str(number))
+        self._delivered.discard(str(number))
 
     async def _warn(self, bot: Bot) -> None:
         if self._timer() - self._warned_at < WARN_EVERY_S:

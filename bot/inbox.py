@@ -12,39 +12,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-
 from bot import raw
+from bot.keeping import STORE_DOWN as STORE_DOWN
+from bot.keeping import Keeper
+from bot.line import Line
 from bot.observing import TurnObserver
+from bot.overdue import Overdue
 from bot.patience import Backoff
 from bot.store.store import Store
 
 # In one life of the process, and over its deaths (which may be nobody's fault).
 TRIES, DEATHS = 3, 5
 AGAIN_S, GRACE_S, STORE_S = 0.2, 5.0, 10.0
-STORE_DOWN = (OperationalError, InterfaceError)
 
 Handle = Callable[[raw.Raw], Awaitable[None]]
 StoreFailed = Callable[[list[raw.Raw], Exception], Awaitable[None]]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-class _Line:
-    """What waits in one chat."""
-
-    def __init__(self) -> None:
-        self.urgent: deque[raw.Raw] = deque()
-        self.others: deque[raw.Raw] = deque()
-
-    def take(self) -> raw.Raw | None:
-        """The next one, and it leaves the line."""
-        waiting = self.urgent or self.others
-        return waiting.popleft() if waiting else None
 
 
 class Inbox:
@@ -58,39 +45,48 @@ class Inbox:
         given_up: Handle,
         store_failed: StoreFailed,
         observer: TurnObserver,
+        overdue: Overdue,
         cleanse: Callable[[raw.Raw], raw.Raw] = lambda update: update,
         received: Callable[[], None] | None = None,
+        again_s: float = AGAIN_S,
     ) -> None:
         # With `received` another hands updates in by `dispatch`, when this process may have them.
-        self._cleanse, self._received = cleanse, received
+        self._received = received
+        self._keeper = Keeper(store, cleanse, overdue)
         self._store, self._handle, self._overtakes = store, handle, overtakes
         self._given_up, self._store_failed, self._observer = given_up, store_failed, observer
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[int, Line] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._under_way: set[int] = set()
-        self._stopping = False
+        self._again_s, self._overdue = again_s, overdue
+        self._stopping = self._resumed = False
+        self._resuming = asyncio.Lock()
 
     async def resume(self) -> None:
-        """Take up what an earlier run received and did not finish."""
-        if self._received is not None:
-            return
-        for update in await self._store.open_updates():
-            self.dispatch(update)
+        """Take up what an earlier run received and did not finish, once the store can be used."""
+        try:
+            await self._take_up()
+        except STORE_DOWN as error:
+            await self._store_failed([], error)
 
     async def take(self, updates: list[raw.Raw]) -> None:
-        """Put updates on disk, then in line; raises what the store raises."""
-        for update in await self._store.receive([self._cleanse(each) for each in updates]):
+        """Put updates on disk, then in line; raises STORE_DOWN."""
+        await self._take_up()
+        for update in await self._keeper.keep(updates):
             self._observer.received()
             if self._received is None:
                 self.dispatch(update)
+            else:
+                self._overdue.leave(int(update["update_id"]))
         if self._received is not None:
             self._received()
 
     def dispatch(self, update: raw.Raw) -> None:
         """Queue an update in its chat's line."""
         chat = raw.chat_of(update)
-        line = self._lines.setdefault(chat, _Line())
-        (line.urgent if self._overtakes(update) else line.others).append(update)
+        self._overdue.begin(update)
+        line = self._lines.setdefault(chat, Line())
+        (line.urgent if self._is_urgent(update) else line.others).append(update)
         if chat not in self._workers and not self._stopping:
             self._workers[chat] = asyncio.create_task(self._work(chat), name="chat")
 
@@ -115,10 +111,31 @@ class Inbox:
         for number in self._under_way:
             await self._store.park_update(number)
 
+    async def _take_up(self) -> None:
+        async with self._resuming:
+            if self._received is None and not self._resumed:
+                for update in await self._store.open_updates():
+                    self.dispatch(update)
+                self._resumed = True
+
+    def _is_urgent(self, update: raw.Raw) -> bool:
+        try:
+            return self._overtakes(update)
+        except Exception as error:
+            log.error("An update could not be looked at: %s", type(error).__name__)
+            self._observer.happened("handler_error")
+            return False
+
     async def _work(self, chat: int) -> None:
         line = self._lines[chat]
         while not self._stopping and (update := line.take()) is not None:
-            await self._one(update)
+            try:
+                await self._one(update)
+            except Exception as error:
+                # It stays open for the next start; the chat goes on.
+                log.error("An update could not be put aside: %s", type(error).__name__)
+                self._under_way.discard(int(update["update_id"]))
+                self._overdue.leave(int(update["update_id"]))
         del self._workers[chat]
         if not self._stopping:
             del self._lines[chat]
@@ -127,13 +144,16 @@ class Inbox:
         number = int(update["update_id"])
         attempts = await self._surely(update, lambda: self._store.begin_update(number))
         self._under_way.add(number)
-        if attempts > DEATHS:
+        if misshapen := self._keeper.misshapen.pop(number, None):
+            await self._quarantine(update, misshapen)
+        elif attempts > DEATHS:
             await self._quarantine(update, "ProcessEnded")
         elif error := await self._handled(update):
             await self._quarantine(update, type(error).__name__)
         else:
             await self._surely(update, lambda: self._store.finish_update(number))
         self._under_way.discard(number)
+        self._overdue.end(number)
 
     async def _handled(self, update: raw.Raw) -> Exception | None:
         """None when the update was handled; its last error when it never will be."""
@@ -148,7 +168,7 @@ class Inbox:
                 failures += 1
                 if failures >= TRIES:
                     return error
-                await asyncio.sleep(AGAIN_S * failures)
+                await asyncio.sleep(self._again_s * failures)
             else:
                 return None
 

@@ -12,7 +12,7 @@ Knows Telegram's methods and the outbox's states; knows nothing of the model.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -64,14 +64,21 @@ class Postman:
         return message.message_id
 
     async def deliver(
-        self, bot: Bot, parts: Sequence[OutboxPart], reply_to: int | None = None
+        self,
+        bot: Bot,
+        parts: Sequence[OutboxPart],
+        reply_to: int | None = None,
+        may: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Put the texts of all parts into the chat, in order; returns when they stand there."""
+        """Put the texts of all parts into the chat, in order; returns when they stand there.
+
+        `may` is asked once more before each is put in: the person may have the words already.
+        """
         for part in parts:
             if part.state != "sent":
                 with suppress(Forbidden):
                     # Blocked or thrown out: there is no one to deliver to.
-                    await self._put(bot, part, reply_to if part.part == 0 else None)
+                    await self._put(bot, part, reply_to if part.part == 0 else None, may)
                 await self._store.sent(part.id)
 
     async def withdraw(self, bot: Bot, parts: Sequence[OutboxPart]) -> None:
@@ -81,10 +88,15 @@ class Postman:
                 with suppress(TelegramError):
                     await bot.delete_message(part.chat_id, part.placeholder_id)
 
-    async def _put(self, bot: Bot, part: OutboxPart, reply_to: int | None) -> None:
+    async def _put(
+        self, bot: Bot, part: OutboxPart, reply_to: int | None, may: Callable[[], bool]
+    ) -> None:
         nice = formatted(part.text)
         for _ in range(TRIES):
             number = await self.place(bot, part, reply_to)
+            if not may():
+                await self.withdraw(bot, [part])
+                return
             try:
                 await self._edit(bot, part.chat_id, number, nice)
             except BadRequest as error:

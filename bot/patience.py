@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from telegram.error import BadRequest, NetworkError, RetryAfter
 
-FIRST_S, MOST_S = 0.5, 30.0
+FIRST_S, MOST_S = 0.5, 5.0
 T = TypeVar("T")
 
 

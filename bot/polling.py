@@ -24,6 +24,8 @@ from bot.observing import TurnObserver
 from bot.patience import Backoff, pause_s
 
 LONG_POLL_S, CONFLICT_S, STORE_S = 20, 5.0, 1.0
+# A dead network is tried this often: somebody in danger may be writing.
+AGAIN_S = 5.0
 # A poll answers within LONG_POLL_S or fails soon after; more silence than this is a fault.
 SILENT_S, LOOK_S = 90.0, 5.0
 log = logging.getLogger(__name__)
@@ -40,11 +42,12 @@ class Polling:
         timer: Callable[[], float] = time.monotonic,
         silent_s: float = SILENT_S,
         look_s: float = LOOK_S,
+        long_poll_s: int = LONG_POLL_S,
     ) -> None:
         self._inbox, self._store_failed, self._observer = inbox, store_failed, observer
         self._timer, self._silent_s, self._look_s = timer, silent_s, look_s
         self._last: float | None = None
-        self._offset = 0
+        self._offset, self._long_poll_s = 0, long_poll_s
 
     def age_s(self) -> float | None:
         """Seconds since the last successful poll; None before the first."""
@@ -71,13 +74,13 @@ class Polling:
                 poll.result()
 
     async def _poll(self, bot: Bot) -> None:
-        backoff = Backoff()
+        backoff = Backoff(AGAIN_S)
         with suppress(TelegramError):
             # A webhook that an earlier run left would refuse every poll.
             await bot.delete_webhook()
         while True:
             try:
-                updates = await get_updates(bot, self._offset, LONG_POLL_S)
+                updates = await get_updates(bot, self._offset, self._long_poll_s)
             except InvalidToken:
                 raise
             except RetryAfter as refused:
@@ -85,11 +88,12 @@ class Polling:
             except Conflict:
                 log.error("Another program polls with this token: stop it, or use another token.")
                 await asyncio.sleep(CONFLICT_S)
-            except TelegramError as error:
+            except (TelegramError, RecursionError) as error:
+                # The latter is an answer nested too deeply to be read.
                 log.warning("Telegram cannot be reached (%s); trying again.", type(error).__name__)
                 await backoff.wait()
             else:
-                backoff = Backoff()
+                backoff = Backoff(AGAIN_S)
                 await self._keep(updates)
 
     async def _keep(self, updates: list[raw.Raw]) -> None:
@@ -116,6 +120,6 @@ async def get_updates(bot: Bot, offset: int, timeout_s: int) -> list[raw.Raw]:
     found = await bot.do_api_request(
         "getUpdates",
         api_kwargs={"offset": offset, "timeout": timeout_s, "allowed_updates": raw.KINDS},
-        read_timeout=timeout_s + 10,
+        read_timeout=timeout_s + 5,
     )
-    return [each for each in found if "update_id" in each] if isinstance(found, list) else []
+    return [each for each in found if raw.is_update(each)] if isinstance(found, list) else []

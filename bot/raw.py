@@ -12,6 +12,14 @@ from typing import Any
 # Telegram sends no other kinds; those that a server does not know it ignores.
 KINDS = ["message", "edited_message", "callback_query", "stopped_message_generation"]
 Raw = dict[str, Any]
+# What a database's whole numbers hold.
+MOST = 2**63 - 1
+
+
+def is_update(found: Any) -> bool:
+    """Whether this is an update at all: what has no number cannot be kept."""
+    number = found.get("update_id") if isinstance(found, Mapping) else None
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= MOST
 
 
 def body(update: Raw) -> Mapping[str, Any]:
@@ -65,4 +73,6 @@ def _inner(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _id(holder: Any) -> int:
     found = holder.get("id") if isinstance(holder, Mapping) else None
-    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+    if not isinstance(found, int) or isinstance(found, bool):
+        return 0
+    return found if abs(found) <= MOST else 0

@@ -110,7 +110,6 @@ async def _update(request: Request) -> raw.Raw | None:
             return None
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    known = isinstance(found, dict) and isinstance(found.get("update_id"), int)
-    return found if known else None
+    return found if raw.is_update(found) else None

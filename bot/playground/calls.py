@@ -34,6 +34,14 @@ UNKNOWN = ApiError(404, "Not Found")
 FOREIGN = ApiError(401, "Unauthorized")
 
 
+class Answer(JSONResponse):
+    """In ASCII with escapes, as Telegram answers: they hold what UTF-8 cannot, lone surrogates."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content).encode("ascii")
+
+
 class Calls:
     """The bot's side of the server. `settle` puts what was done on disk before it is answered."""
 
@@ -71,7 +79,7 @@ class Calls:
             return JSONResponse(error.answer(), error.code)
         except Cut:
             return self._lines.hang_up()
-        return JSONResponse({"ok": True, "result": result})
+        return Answer({"ok": True, "result": result})
 
     async def _until_left(self, request: Request, arguments: Arguments) -> Any:
         """A caller that hangs up ends its long poll, so that it takes no update with it."""

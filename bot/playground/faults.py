@@ -31,13 +31,16 @@ class Fault:
     """What happens to the next `times` calls of a method; -1 is until taken off.
 
     `lost` does the work and cuts the line before the answer; `refused` cuts it before.
+    `mute` does the work and `hung` does nothing, and both say nothing until they are off.
     """
 
-    kind: Literal["delay", "error", "lost", "refused"]
+    kind: Literal["delay", "error", "lost", "refused", "mute", "hung"]
     times: int = 1
     seconds: float = 0.0
     error: ApiError | None = None
     only: Callable[[dict[str, Any]], bool] = field(default=lambda _arguments: True)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    met: int = 0
 
 
 class Faults:
@@ -73,10 +76,21 @@ class Faults:
         """Cut before anything is done."""
         return self.add(method, Fault("refused", times))
 
+    def hang(self, method: str, times: int = 1) -> Fault:
+        """Nothing is done and nothing is answered: the request is lost, the line stays open."""
+        return self.add(method, Fault("hung", times))
+
+    def mute(self, method: str, times: int = 1) -> Fault:
+        """Done, and nothing is answered: a line that is open in one direction only."""
+        return self.add(method, Fault("mute", times))
+
     def off(self, *faults: Fault) -> None:
         """Take these off, or all."""
         for rules in self._rules.values():
-            rules[:] = [rule for rule in rules if faults and rule not in faults]
+            for rule in rules:
+                if not faults or any(rule is each for each in faults):
+                    rule.over.set()
+            rules[:] = [rule for rule in rules if not rule.over.is_set()]
 
     def of(self, method: str) -> list[Call]:
         """The calls of one method, oldest first."""
@@ -90,14 +104,16 @@ class Faults:
         try:
             rules = self._due(method, arguments)
             await asyncio.sleep(sum(rule.seconds for rule in rules))
+            await _silence(rules, "hung")
             if any(rule.kind == "refused" for rule in rules):
                 raise Cut
             if error := next((rule.error for rule in rules if rule.error), None):
                 raise error
             outcome = "done"
             result = await work()
-            if any(rule.kind == "lost" for rule in rules):
+            if any(rule.kind in ("lost", "mute") for rule in rules):
                 outcome = "lost"
+                await _silence(rules, "mute")
                 raise Cut
         except ApiError as error:
             outcome = str(error.code)
@@ -115,5 +131,13 @@ class Faults:
             taken = rule.kind != "delay" and any(d.kind != "delay" for d in due)
             if rule.times != 0 and not taken and rule.only(arguments):
                 rule.times -= rule.times > 0
+                rule.met += 1
                 due.append(rule)
         return due
+
+
+async def _silence(rules: list[Fault], kind: str) -> None:
+    for rule in rules:
+        if rule.kind == kind:
+            await rule.over.wait()
+            raise Cut

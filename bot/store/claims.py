@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import Select, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.sealing.sealed import Unreadable
 from bot.store.inbox import Inbox, open_body
 from bot.store.presence import PROCESSES
 from bot.store.tables import InboxChat, InboxUpdate
@@ -34,9 +33,7 @@ class Claims(Inbox):
             keys = await self._keys.find(session, {row.owner for row in rows})
         for row in rows:
             open_body(row, keys.get(row.owner))
-            if not row.body:
-                await self.quarantine_update(row.update_id, Unreadable.__name__)
-        return [row.body for row in rows if row.body]
+        return await self._readable(rows)
 
     async def free_the_dead(self, process: int) -> int:
         """Take claims away from processes that are no more; returns how many chats are free."""

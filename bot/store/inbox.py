@@ -6,6 +6,7 @@ what updates mean.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -48,10 +49,15 @@ class Inbox(Part):
         One that is damaged on disk is quarantined: Telegram does not send it again.
         """
         found = await self._in_state("open")
-        for row in found:
+        return await self._readable(found)
+
+    async def _readable(self, rows: Sequence[InboxUpdate]) -> list[dict[str, Any]]:
+        for row in rows:
             if not row.body:
                 await self.quarantine_update(row.update_id, Unreadable.__name__)
-        return [row.body for row in found if row.body]
+                if self.when_damaged is not None:
+                    await self.when_damaged(row.update_id, row.chat_id)
+        return [row.body for row in rows if row.body]
 
     async def begin_update(self, update_id: int) -> int:
         """Count an attempt before it is made; returns how many there were.
@@ -134,7 +140,8 @@ def chat_and_person(update: dict[str, Any]) -> tuple[int | None, int | None]:
 def _id(holder: Any, name: str) -> int | None:
     inner = holder.get(name) if isinstance(holder, dict) else None
     found = inner.get("id") if isinstance(inner, dict) else None
-    return found if isinstance(found, int) else None
+    known = isinstance(found, int) and not isinstance(found, bool) and abs(found) < 2**63
+    return found if known else None
 
 
 def open_body(row: InboxUpdate, key: Key | None) -> None:

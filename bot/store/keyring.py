@@ -26,6 +26,10 @@ HOUSE = 0
 KEPT = 4096
 
 
+class KeyDamaged(Exception):
+    """One person's key does not open with the master key: their words are lost, nobody else's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One person's key, unwrapped; seals and opens at places."""
@@ -47,7 +51,10 @@ class Key:
 
     def open_json(self, place: Place, sealed: bytes) -> Any:
         """The value again, {} for nothing; raises Unreadable."""
-        return json.loads(self.open(place, sealed) or "{}")
+        try:
+            return json.loads(self.open(place, sealed) or "{}")
+        except ValueError:
+            raise Unreadable from None
 
 
 class Keyring:
@@ -131,10 +138,11 @@ class Keyring:
         try:
             return self._unwrap(row)
         except Unreadable:
-            raise MasterKeyError(
+            sentence = (
                 "A key in the database does not open with the master key: "
                 "put the right master key back, or restore a backup."
-            ) from None
+            )
+            raise (MasterKeyError if row.person_id == HOUSE else KeyDamaged)(sentence) from None
 
     def _unwrap(self, row: PersonKey) -> Key:
         known = self._kept.get((row.person_id, row.wrapped))

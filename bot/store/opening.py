@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from bot.sealing.sealed import Unreadable
 from bot.store.keyring import Key
-from bot.store.tables import Conversation, Message, OutboxPart
+from bot.store.tables import Broadcast, Conversation, Message, OutboxPart
 
 log = logging.getLogger(__name__)
 
 
-Row = TypeVar("Row", Message, OutboxPart)
+Row = TypeVar("Row", Message, OutboxPart, Broadcast)
 
 
 def opened(rows: Sequence[Row], key: Key | None) -> list[Row]:
@@ -21,7 +21,7 @@ def opened(rows: Sequence[Row], key: Key | None) -> list[Row]:
     return [row for row in rows if _open(row, key)]
 
 
-def _open(row: Message | OutboxPart, key: Key | None) -> bool:
+def _open(row: Message | OutboxPart | Broadcast, key: Key | None) -> bool:
     try:
         if key is None and row.sealed:
             raise Unreadable

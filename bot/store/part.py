@@ -19,6 +19,8 @@ class Part(Whole):
         super().__init__()
         # Told when a person's key was destroyed, for copies of it elsewhere.
         self.when_forgotten: Callable[[], Awaitable[None]] | None = None
+        # Told of an update that was damaged on disk, and of the chat that it came from.
+        self.when_damaged: Callable[[int, int | None], Awaitable[None]] | None = None
         self._sessions, self._clock = sessions, clock
 
     @property

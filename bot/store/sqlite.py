@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Connection, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -148,4 +149,12 @@ def _engine(url: str, *pragmas: str, **options: Any) -> AsyncEngine:
 
     event.listen(engine.sync_engine, "connect", prepare)
     event.listen(engine.sync_engine, "begin", begin)
+    event.listen(engine.sync_engine, "handle_error", _damaged)
     return engine
+
+
+def _damaged(context: ExceptionContext) -> None:
+    # A file with a damaged page is what an operator must mend, as a full disk is.
+    found = context.original_exception
+    if type(found) is sqlite3.DatabaseError:
+        raise OperationalError(context.statement, None, found)

@@ -244,18 +244,26 @@ class Switch(Base):
     changed: Mapped[datetime]
 
 
-class Broadcast(Base):
-    """An operator's message to all who agreed; `reached` is the last person's id, to go on from."""
+class Broadcast(Worded, Base):
+    """An operator's message to all who agreed; `reached` is the last person's id, to go on from.
+
+    Its text is sealed under nobody's key, and emptied when it is done or stopped.
+    """
 
     __tablename__ = "broadcasts"
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
     id: Mapped[int] = mapped_column(primary_key=True)
-    text: Mapped[str]
+    sealed: Mapped[Sealed] = mapped_column("text")
     state: Mapped[str]
     reached: Mapped[int] = mapped_column(BigInteger, default=0)
     sent: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime]
+
+    @property
+    def place(self) -> Place:
+        """Where the text is sealed to."""
+        return Place("broadcasts", "text", self.id)
 
 
 class OutboxPart(Worded, Base):

@@ -12,6 +12,7 @@ import asyncio
 import functools
 import inspect
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ class Whole:
     """Public coroutine methods of subclasses are finished once begun; `close` waits for them."""
 
     def __init__(self) -> None:
-        self._begun: set[asyncio.Task[Any]] = set()
+        self._begun: dict[asyncio.Task[Any], float] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -32,18 +33,26 @@ class Whole:
             if inspect.iscoroutinefunction(method) and not name.startswith(("_", "close")):
                 setattr(cls, name, _finished(method))
 
+    def waiting_s(self) -> float:
+        """How long the oldest call that is under way has been running; 0 for none."""
+        began = min(self._begun.values(), default=None)
+        return 0.0 if began is None else time.monotonic() - began
+
     async def _settle(self) -> None:
         """Wait for what was begun and whose caller is gone."""
         while self._begun:
             await asyncio.wait(set(self._begun))
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._begun.pop(task, None)
 
 
 def _finished(method: Method[Result]) -> Method[Result]:
     @functools.wraps(method)
     async def run(self: Whole, *args: Any, **kwargs: Any) -> Result:
         task = asyncio.create_task(method(self, *args, **kwargs))
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
+        self._begun[task] = time.monotonic()
+        task.add_done_callback(self._forget)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

@@ -1,20 +1,26 @@
 """`python -m tests.faults.soak`: the durability promises at their full figures.
 
-By default 10,000 updates and 200 kills on each of SQLite and PostgreSQL; says
-what was lost, doubled or out of order, and ends with 1 if anything was.
+By default 10,000 updates and 200 kills on each of SQLite and PostgreSQL, with
+a stand-in for the bot over the real store. `--whole` kills the real bot, with
+a scripted model and people in front of it, on SQLite. `--fuzz` pours that many
+batches of hostile updates into the real bot. Says what was lost, doubled or
+out of order, and ends with 1 if anything was.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
+import re
 import sys
 import tempfile
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select
 
 from bot.clock import system_clock
@@ -22,8 +28,10 @@ from bot.store.store import Store
 from bot.store.tables import InboxUpdate
 from tests.faults.answering import answer_forever, feed, finished, judge
 from tests.faults.forking import kill, start
+from tests.faults.whole import kills_of_the_whole_bot
 from tests.postgres.server import MISSING, Server, find
 
+EXAMPLES = "LANNER_FUZZ_BATCHES"
 NOTHING_WRONG = {"lost": 0, "doubled": 0, "out of order": 0}
 CHATS = 20
 Verdict = tuple[dict[str, int], int]
@@ -115,10 +123,41 @@ async def main(updates: int, kills: int, seed: int) -> int:
     return int(not good)
 
 
+async def whole(updates: int, kills: int, seed: int) -> int:
+    """The real bot's process; 1 when a promise was broken."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        wrong, resumed = await kills_of_the_whole_bot(
+            Path(folder), random.Random(seed), updates=updates, kills=kills
+        )
+        said = ", ".join(f"{count} {what}" for what, count in wrong.items())
+        log = (Path(folder) / "bot.log").read_text("utf-8", "replace")
+    leaked = re.search(r"number \d", log) is not None
+    resumed.sort()
+    sys.stdout.write(
+        f"whole bot on SQLite: {updates} updates, {kills} kills: {said} "
+        f"({time.monotonic() - began:.0f} s); from a start to the next reply: "
+        f"median {resumed[len(resumed) // 2]:.1f} s, longest {resumed[-1]:.1f} s; "
+        f"words in the log: {'yes' if leaked else 'none'}\n"
+    )
+    return int(wrong != NOTHING_WRONG or leaked)
+
+
+def fuzz(batches: int) -> int:
+    """The fuzz tests with more examples, drawn anew each time; pytest's exit code."""
+    os.environ[EXAMPLES] = str(batches)
+    return int(pytest.main(["-q", "--timeout=0", str(Path(__file__).with_name("test_fuzz.py"))]))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--updates", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--fuzz", type=int, metavar="BATCHES")
     asked = parser.parse_args()
-    sys.exit(asyncio.run(main(asked.updates, asked.kills, asked.seed)))
+    if asked.fuzz:
+        sys.exit(fuzz(asked.fuzz))
+    run = whole if asked.whole else main
+    sys.exit(asyncio.run(run(asked.updates, asked.kills, asked.seed)))

@@ -62,6 +62,22 @@ async def test_a_delay_holds_one_call_and_no_other(telegram: Telegram, chat: int
     slow.cancel()
 
 
+@pytest.mark.parametrize(("kind", "stands"), [("hang", 1), ("mute", 2)])
+async def test_a_line_that_says_nothing_is_cut_when_the_fault_is_off(
+    telegram: Telegram, chat: int, kind: str, stands: int
+) -> None:
+    fault = getattr(telegram.faults, kind)("sendMessage")
+    waiting = asyncio.create_task(telegram("sendMessage", chat_id=chat, text="one"))
+    while not fault.met:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    telegram.faults.off(fault)
+    with pytest.raises(httpx.RemoteProtocolError):
+        await waiting
+    assert len(telegram.world.chat("you").messages) == stands
+
+
 @pytest.mark.usefixtures("chat")
 async def test_a_server_that_is_down_refuses_connections_and_comes_back_as_it_was(
     telegram: Telegram,

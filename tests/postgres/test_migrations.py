@@ -32,7 +32,7 @@ def _old(connection: Connection, folder: Path, newest: str) -> None:
         connection.exec_driver_sql(last)
 
 
-@pytest.mark.parametrize("newest", ["0001", "0002"])
+@pytest.mark.parametrize("newest", ["0001", "0002", "0006"])
 async def test_no_row_is_lost_and_every_word_is_sealed(
     server: Server, tmp_path: Path, clock: Hands, newest: str
 ) -> None:

@@ -121,6 +121,35 @@ async def test_a_damaged_reply_is_written_again(store: Store) -> None:
     assert part.text == "another"
 
 
+async def test_a_broadcast_is_sealed_while_it_goes_out_and_emptied_when_it_is_over(
+    store: Store, tmp_path: Path
+) -> None:
+    for state in ("done", "stopped"):
+        await store.begin_broadcast(WORDS)
+        under_way = await store.open_broadcast()
+        assert under_way is not None
+        assert under_way.text == WORDS
+        assert WORDS.encode() not in bytes_in(tmp_path)
+        assert await store.end_broadcast(state)
+    async with store.sessions.read() as session:
+        assert list(await session.scalars(text("SELECT length(text) FROM broadcasts"))) == [0, 0]
+
+
+async def test_a_damaged_broadcast_is_closed_and_the_next_goes_out(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.begin_broadcast("first")
+    await change(store, "UPDATE broadcasts SET text = :x", x=b"\x01damaged")
+    await store.begin_broadcast("second")
+    under_way = await store.open_broadcast()
+    assert under_way is not None
+    assert under_way.text == "second"
+    assert "broadcasts cannot be read" in caplog.text
+    async with store.sessions.read() as session:
+        states = await session.scalars(text("SELECT state FROM broadcasts ORDER BY id"))
+        assert list(states) == ["damaged", "open"]
+
+
 async def test_each_person_has_a_key_of_their_own_and_no_key_stands_in_the_clear(
     store: Store, tmp_path: Path
 ) -> None:
