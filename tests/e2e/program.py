@@ -61,6 +61,8 @@ class Program:
             "LANNER_PLAYGROUND_PORT": str(self.port),
             "LANNER_PLAYGROUND_DIR": str(self.folder / "page"),
             "LANNER_MODEL": "demo",
+            # Without its adapter the demo model writes at length, so that there is time to stop it.
+            "LANNER_ADAPTER": "none",
             "LANNER_MAX_NEW_TOKENS": "120",
             # Greedy: the same words at every run.
             "LANNER_TEMPERATURE": "0",

@@ -34,6 +34,10 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 Open = Callable[..., "Page"]
+TALK = (
+    "It's two in the morning and I can't sleep. Work keeps going round in my head.",
+    "I have to tell my team tomorrow that the project is cancelled.",
+)
 
 
 @pytest.fixture(scope="module")
@@ -255,8 +259,13 @@ def test_the_readmes_pictures_show_a_real_talk(
     """With LANNER_PICTURES=docs/images the pictures are taken anew."""
     sam = Someone(program, "sam")
     if not sam.state()["messages"]:
+        admin = Someone(program, "admin")
+        # Refused, with the reason, until the model is there.
+        wait(lambda: "use the adapter lanner-demo" in admin.say("/reload lanner-demo"))
         sam.agree()
-        sam.say("Can you name three small things that help to rest in the evening?")
+        for words in TALK:
+            sam.say(words)
+        admin.say("/reload none")
     page = opened("sam", color_scheme=scheme, device_scale_factor=1.5,
                   viewport={"width": 420, "height": 780})  # fmt: skip
     page.locator(".row").nth(4).wait_for()
