@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -79,6 +79,9 @@ class Calls:
             return JSONResponse(error.answer(), error.code)
         except Cut:
             return self._lines.hang_up()
+        except ClientDisconnect:
+            # A bot that was killed half way through its call.
+            return Response()
         return Answer({"ok": True, "result": result})
 
     async def _until_left(self, request: Request, arguments: Arguments) -> Any:

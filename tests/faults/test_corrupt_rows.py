@@ -12,7 +12,7 @@ import pytest
 from bot import texts
 from bot.playground.state import person_id
 from tests.bot.house import House
-from tests.faults.people import answers, heard
+from tests.faults.people import DANGER, answers, crisis_texts, heard
 
 DAMAGED = b"\x01bytes that no key opens, for they were never sealed by one"
 
@@ -91,7 +91,9 @@ async def test_a_person_whose_key_is_damaged_is_told_and_holds_up_nobody(house: 
     house.world.say("bo", "number 1")
     await house.until(lambda: answers(house, "bo") == [heard("number 1")])
     await house.until(lambda: texts.GIVEN_UP in house.bot_says("ada"))
-    assert "emergency" in await house.say("I want to kill myself tonight", "ada")
+    house.world.say("ada", DANGER)
+    await house.until(lambda: crisis_texts(house, "ada"))
+    await house.settled()
     assert await house.lanner.store.quarantined_count() == 2
 
 
@@ -118,8 +120,8 @@ async def test_a_damaged_page_is_treated_as_a_disk_that_fails(house: House) -> N
     await house.close()
     pages = _break_the_inbox(house)
     await house.open()
-    house.world.say("ada", "I want to kill myself tonight")
-    await house.until(lambda: any("emergency" in text for text in house.bot_says("ada")))
+    house.world.say("ada", DANGER)
+    await house.until(lambda: crisis_texts(house, "ada"))
     await house.until(lambda: any("database" in text for text in house.bot_says("admin")))
     assert house.world.updates.waiting
     assert pages

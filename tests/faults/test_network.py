@@ -9,9 +9,8 @@ import pytest
 
 from bot.playground.faults import Fault
 from tests.bot.house import House
-from tests.faults.people import answers, heard
+from tests.faults.people import DANGER, answers, crisis_texts, heard
 
-DANGER = "I want to kill myself tonight"
 CALLS = (
     "getUpdates", "sendMessage", "editMessageText", "sendMessageDraft", "sendChatAction",
     "deleteMessage",
@@ -67,14 +66,14 @@ async def test_after_a_partition_everybody_has_each_answer_once_and_in_order(
     house.world.say("danger", DANGER)
     await partition.felt()
     await partition.end()
-    await house.until(lambda: any("emergency" in text for text in house.bot_says("danger")))
+    await house.until(lambda: crisis_texts(house, "danger"))
     both = [heard("number 1"), heard("number 2")]
     await house.until(lambda: answers(house, "away") == both)
     await house.until(lambda: answers(house, "during") == both[:1])
     await house.settled()
     assert answers(house, "away") == both
     assert answers(house, "before") == answers(house, "during") == both[:1]
-    assert sum("emergency" in text for text in house.bot_says("danger")) == 1
+    assert crisis_texts(house, "danger") == 1
 
 
 async def test_a_storm_of_flood_limits_delays_and_neither_loses_nor_doubles(house: House) -> None:

@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.bot.house import House
-from tests.faults.people import answers, heard
-
-DANGER = "I want to kill myself tonight"
+from tests.faults.people import DANGER, answers, crisis_texts, heard
 
 
 @asynccontextmanager
@@ -33,14 +31,14 @@ async def test_what_a_slow_disk_has_not_kept_is_not_confirmed_and_danger_is_answ
         await house.agree(name)
     async with held(house):
         house.world.say("ada", "hello")
-        reply = await house.say(DANGER, "bo")
-        assert "emergency" in reply
+        house.world.say("bo", DANGER)
+        await house.until(lambda: crisis_texts(house, "bo"))
         assert len(house.world.updates.waiting) == 2
         assert answers(house, "ada") == []
     await house.until(lambda: answers(house, "ada") == [heard("hello")])
     await house.until(lambda: house.lanner.counts.ends["fixed"])
     await house.settled()
-    assert house.bot_says("bo").count(reply) == 1
+    assert crisis_texts(house, "bo") == 1
 
 
 async def test_danger_whose_turn_the_disk_holds_up_half_way_is_answered_once(house: House) -> None:
@@ -49,11 +47,10 @@ async def test_danger_whose_turn_the_disk_holds_up_half_way_is_answered_once(hou
     house.world.say("bo", DANGER)
     await house.until(lambda: placed.met)
     async with held(house):
-        await house.until(lambda: any("emergency" in t for t in house.bot_says("bo")))
-        reply = house.bot_says("bo")[-1]
+        await house.until(lambda: crisis_texts(house, "bo"))
     await house.until(lambda: house.lanner.counts.ends["fixed"])
     await house.settled()
-    assert house.bot_says("bo").count(reply) == 1
+    assert crisis_texts(house, "bo") == 1
     assert [m.get("text") for m in house.chat("bo").messages.values()].count("…") == 0
 
 
