@@ -144,7 +144,8 @@ class ChatService:
             asked.person, found.level, found.score, found.rules, found.version
         )
         self._observer.decided(found.level)
-        await self.store.set_risk(said.talk.id, found.level)
+        if found.level != said.talk.risk:
+            await self.store.set_risk(said.talk.id, found.level)
         for told in self.hooks.after_gate:
             await told(asked, said.talk, found)
         person = await self.store.person(asked.person)
