@@ -60,9 +60,10 @@ class Inbox:
         observer: TurnObserver,
         cleanse: Callable[[raw.Raw], raw.Raw] = lambda update: update,
         received: Callable[[], None] | None = None,
+        ahead: Callable[[list[raw.Raw]], Awaitable[None]] | None = None,
     ) -> None:
         # With `received` another hands updates in by `dispatch`, when this process may have them.
-        self._cleanse, self._received = cleanse, received
+        self._cleanse, self._received, self._ahead = cleanse, received, ahead
         self._store, self._handle, self._overtakes = store, handle, overtakes
         self._given_up, self._store_failed, self._observer = given_up, store_failed, observer
         self._lines: dict[int, _Line] = {}
@@ -79,6 +80,9 @@ class Inbox:
 
     async def take(self, updates: list[raw.Raw]) -> None:
         """Put updates on disk, then in line; raises what the store raises."""
+        if self._ahead is not None:
+            # Before the disk: between disk and line nothing may wait, or be cancelled.
+            await self._ahead(updates)
         for update in await self._store.receive([self._cleanse(each) for each in updates]):
             self._observer.received()
             if self._received is None:

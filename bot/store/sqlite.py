@@ -147,14 +147,18 @@ def _engine(url: str, *pragmas: str, **options: Any) -> AsyncEngine:
 
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        # SQLite takes it between transactions alone; a connection keeps it until the next change.
-        level = options.get(SYNCHRONOUS, "FULL")
-        if connection.info.setdefault(SYNCHRONOUS, "FULL") != level:
-            connection.exec_driver_sql(f"PRAGMA synchronous={level}")
-            connection.info[SYNCHRONOUS] = level
+        if BEGIN in options:
+            _wait_for_disk(connection, options.get(SYNCHRONOUS, "FULL"))
         if statement := options.get(BEGIN, "BEGIN"):
             connection.exec_driver_sql(statement)
 
     event.listen(engine.sync_engine, "connect", prepare)
     event.listen(engine.sync_engine, "begin", begin)
     return engine
+
+
+def _wait_for_disk(connection: Connection, level: str) -> None:
+    # SQLite takes it between transactions alone, and a connection keeps it until the next change.
+    if connection.info.setdefault(SYNCHRONOUS, "FULL") != level:
+        connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+        connection.info[SYNCHRONOUS] = level
