@@ -1,8 +1,9 @@
 """The real bot in a process of its own, with a scripted model that writes down when it is asked.
 
 `python -m tests.faults.crowd.bot MOMENTS THINK_S WORDS WORD_S`: everything but
-the model and the gate's verdict is the program's own. Each line of MOMENTS is a name, a turn's mark and
-a time of the machine's monotonic clock, which all processes share.
+the model and the gate's verdict is the program's own. Each line of MOMENTS is a
+name, a turn's mark and a time of the machine's monotonic clock, which all
+processes share.
 """
 
 from __future__ import annotations
