@@ -7,7 +7,7 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
   then echo $$p; exit; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint pictures bench train soak doctor backup restore check-lines audit clean
+.PHONY: help install run test lint pictures bench train soak crowd doctor backup restore check-lines audit clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ restore: $(VENV)/.run ## read FILE=… into an empty database
 
 soak: $(VENV)/.dev ## the durability promises at full size (SOAK=--whole the real bot's process, SOAK='--fuzz 300' hostile updates)
 	$(PYTHON) -m tests.faults.soak $(SOAK)
+
+crowd: $(VENV)/.dev ## 1,000 people at once, a flood and a kill -9 in front of the real bot: figures beside their goals
+	$(PYTHON) -m tests.faults.crowd
 
 audit: $(VENV)/.dev ## ask the advisory database about the pinned versions (needs the internet)
 	$(VENV)/bin/pip-audit -r constraints.txt --no-deps --disable-pip

@@ -38,6 +38,7 @@ from bot.playground.server import Playground
 from bot.playground.state import person_id
 from bot.polling import Polling
 from bot.privacy import Privacy
+from bot.safety.aside import Aside
 from bot.safety.gate import SafetyGate
 from bot.schedule import Schedule
 from bot.sealing.master import MasterSource
@@ -92,6 +93,7 @@ class Lanner:
         self.settings, self.model, self.clock = settings, model, clock
         self._open_store = open_store
         self.gate, self.metrics = gate or SafetyGate.open(), Metrics()
+        self.aside = Aside(self.gate)
         self.counts = Counts(others=[self.metrics])
         self.playground: Playground | None = None
         self.background: list[Service] = []
@@ -113,7 +115,7 @@ class Lanner:
         await reach(self.application)
         self.chat = ChatService(
             self.store, self.gate, self.model, settings.sampling, settings.lanner_deadline_s,
-            self.counts, self.emergency,
+            self.counts, self.emergency, self.aside,
         )  # fmt: skip
         self.care = Care.build(
             self.bot, self.store, self.clock, self.gate, self._admins(),
@@ -130,7 +132,7 @@ class Lanner:
         self.inbox = Inbox(
             self.store, Handling(self.application, self._first_press), self._overtakes,
             self._given_up, self._store_failed, self.counts, overdue, self.signer.checked,
-            self.sharing.news if shared else None,
+            self.sharing.news if shared else None, self._read_ahead,
         )  # fmt: skip
         self.operating = Operating.build(
             self.bot, self.store, settings, self._admins(), self.presence.lead
@@ -185,6 +187,7 @@ class Lanner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.model.stop()
+        self.aside.close()
         await self.dashboard.stop()
         await self.application.shutdown()
         if self.playground:
@@ -295,6 +298,10 @@ class Lanner:
         self.chat.writer.device_died(texts.DEVICE_DEAD)
         await self.inbox.quiet(LAST_WORDS_S)
         raise DeviceDead(sentence)
+
+    async def _read_ahead(self, updates: list[raw.Raw]) -> None:
+        """So that whether an update is danger is known when its chat's line asks."""
+        await self.aside.read(map(raw.words_of, updates))
 
     def _overtakes(self, update: raw.Raw) -> bool:
         """Stop, an edit and danger end the running reply of their chat at once."""

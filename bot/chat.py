@@ -22,6 +22,7 @@ from bot.keyboards import STOP
 from bot.live import LiveView, Mode
 from bot.observing import TurnObserver, TurnReport
 from bot.outbox import Postman
+from bot.safety.aside import Aside
 from bot.safety.types import Assessment, Gate, Level, PersonContext
 from bot.store.conversations import Superseded
 from bot.store.store import Store
@@ -44,10 +45,11 @@ class ChatService:
         deadline_s: float,
         observer: TurnObserver,
         emergency: Emergency,
+        aside: Aside,
     ) -> None:
         self.store, self.gate, self.model, self.hooks = store, gate, model, Hooks()
         self.writer = Writer(model)
-        self._postman, self._observer = Postman(store, observer), observer
+        self._postman, self._observer, self._aside = Postman(store, observer), observer, aside
         self._sampling, self._deadline, self._emergency = sampling, deadline_s, emergency
         self._running: dict[tuple[int, int], tuple[str, asyncio.Task[object] | None]] = {}
 
@@ -139,12 +141,14 @@ class ChatService:
         return said, await self.store.open_turn(asked.turn, talk.id, talk.chat_id, talk.epoch)
 
     async def _reply(self, bot: Bot, asked: Asked, said: Said, first: OutboxPart) -> None:
-        found = self.gate.assess(said.judged, spoken(said.before), Level(said.talk.risk))
+        held = Level(said.talk.risk)
+        found = await self._aside.assess(said.judged, spoken(said.before), held)
         await self.store.record_decision(
             asked.person, found.level, found.score, found.rules, found.version
         )
         self._observer.decided(found.level)
-        await self.store.set_risk(said.talk.id, found.level)
+        if found.level != said.talk.risk:
+            await self.store.set_risk(said.talk.id, found.level)
         for told in self.hooks.after_gate:
             await told(asked, said.talk, found)
         person = await self.store.person(asked.person)

@@ -48,10 +48,11 @@ class Inbox:
         overdue: Overdue,
         cleanse: Callable[[raw.Raw], raw.Raw] = lambda update: update,
         received: Callable[[], None] | None = None,
+        ahead: Callable[[list[raw.Raw]], Awaitable[None]] | None = None,
         again_s: float = AGAIN_S,
     ) -> None:
         # With `received` another hands updates in by `dispatch`, when this process may have them.
-        self._received = received
+        self._received, self._ahead = received, ahead
         self._keeper = Keeper(store, cleanse, overdue)
         self._store, self._handle, self._overtakes = store, handle, overtakes
         self._given_up, self._store_failed, self._observer = given_up, store_failed, observer
@@ -72,6 +73,9 @@ class Inbox:
     async def take(self, updates: list[raw.Raw]) -> None:
         """Put updates on disk, then in line; raises STORE_DOWN."""
         await self._take_up()
+        if self._ahead is not None:
+            # Before the disk: between disk and line nothing may wait, or be cancelled.
+            await self._ahead(updates)
         for update in await self._keeper.keep(updates):
             self._observer.received()
             if self._received is None:

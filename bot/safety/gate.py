@@ -34,7 +34,9 @@ from bot.safety.types import (
 )
 from bot.safety.words import Words
 
-_REMEMBERED = 512
+# Messages of a thousand people with all that still counts of what each said before: with fewer,
+# every turn would judge its whole conversation anew. About half a kilobyte each.
+_REMEMBERED = 10_000
 _MINOR = Finding("age.minor", 0, MINOR)
 log = logging.getLogger(__name__)
 

@@ -51,7 +51,7 @@ class Conversations(Part):
 
     async def set_risk(self, conversation_id: int, level: int) -> None:
         """Hold a level of risk in a conversation."""
-        async with self._sessions.write() as session:
+        async with self._sessions.write(repeatable=True) as session:
             await session.execute(
                 update(Conversation).where(Conversation.id == conversation_id).values(risk=level)
             )

@@ -21,7 +21,7 @@ class Disclosures(Part):
         self, person_id: int, *, told: datetime, last_said: datetime, talked_s: float
     ) -> None:
         """Keep the times; nothing is kept for a person who was erased."""
-        async with self._sessions.write() as session:
+        async with self._sessions.write(repeatable=True) as session:
             if await session.get(Person, person_id) is None:
                 return
             row = await session.get(Disclosure, person_id)

@@ -70,12 +70,12 @@ class Inbox(Part):
             .values(attempts=InboxUpdate.attempts + 1)
             .returning(InboxUpdate.attempts)
         )
-        async with self._sessions.write() as session:
+        async with self._sessions.write(repeatable=True) as session:
             return await session.scalar(counted) or 0
 
     async def park_update(self, update_id: int) -> None:
         """The attempt was ended by a stop, not by the update: it does not count."""
-        async with self._sessions.write() as session:
+        async with self._sessions.write(repeatable=True) as session:
             await session.execute(
                 update(InboxUpdate)
                 .where(InboxUpdate.update_id == update_id, InboxUpdate.attempts > 0)
@@ -124,7 +124,7 @@ class Inbox(Part):
         ended = update(InboxUpdate).where(
             InboxUpdate.update_id == update_id, InboxUpdate.state == "open"
         )
-        async with self._sessions.write() as session:
+        async with self._sessions.write(repeatable=True) as session:
             await session.execute(ended.values(**values))
 
 

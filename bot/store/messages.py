@@ -34,7 +34,7 @@ class Messages(Part):
         Raises Superseded when the conversation was erased, or, with `epoch`,
         when it is no longer in that epoch.
         """
-        async with self._sessions.write() as session:
+        async with self._sessions.write(repeatable=True) as session:
             talk = await session.scalar(
                 select(Conversation).where(Conversation.id == conversation_id).with_for_update()
             )

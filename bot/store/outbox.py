@@ -33,7 +33,7 @@ class Outbox(Part):
         self, turn: str, conversation_id: int, chat_id: int, epoch: int
     ) -> OutboxPart:
         """The turn's first part, made now if new, with whatever state it had reached."""
-        async with self._sessions.write() as session:
+        async with self._sessions.write(repeatable=True) as session:
             await _require(session, conversation_id, epoch)
             row = {
                 "turn": turn,
@@ -56,7 +56,7 @@ class Outbox(Part):
     async def place(self, part_id: int, placeholder_id: int) -> None:
         """A message of this id stands in the chat for the part."""
         mine = update(OutboxPart).where(OutboxPart.id == part_id)
-        async with self._sessions.write() as session:
+        async with self._sessions.write(repeatable=True) as session:
             await session.execute(
                 mine.where(OutboxPart.state != "sent").values(placeholder_id=placeholder_id)
             )
@@ -107,7 +107,7 @@ class Outbox(Part):
 
     async def sent(self, part_id: int) -> None:
         """The part's text reached the chat."""
-        async with self._sessions.write() as session:
+        async with self._sessions.write(repeatable=True) as session:
             await session.execute(
                 update(OutboxPart)
                 .where(OutboxPart.id == part_id, OutboxPart.state == "generated")

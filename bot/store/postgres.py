@@ -40,8 +40,8 @@ class PostgresSessions(Sessions):
         self._one_state = async_sessionmaker(one_state, expire_on_commit=False)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncSession]:
-        """A transaction of its own."""
+    async def write(self, *, repeatable: bool = False) -> AsyncIterator[AsyncSession]:  # noqa: ARG002
+        """A transaction of its own; the server's settings say what it waits for."""
         async with self._reading.begin() as session:
             yield session
 

@@ -17,7 +17,7 @@ class Records(Part):
         self, person_id: int, level: int, score: float, rules: Iterable[str], version: str
     ) -> None:
         """Keep what the gate found, without text."""
-        async with self._sessions.write() as session:
+        async with self._sessions.write(repeatable=True) as session:
             session.add(
                 SafetyDecision(
                     person_id=person_id,

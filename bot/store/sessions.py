@@ -32,8 +32,12 @@ class Sessions(ABC):
             yield session
 
     @abstractmethod
-    def write(self) -> AbstractAsyncContextManager[AsyncSession]:
-        """A session that is committed at the end."""
+    def write(self, *, repeatable: bool = False) -> AbstractAsyncContextManager[AsyncSession]:
+        """A session that is committed at the end.
+
+        `repeatable`: an update that stays open would write this again, so a power cut may take
+        it, with all that was written after it; the death of the process takes nothing.
+        """
 
     @abstractmethod
     def snapshot(self) -> AbstractAsyncContextManager[AsyncSession]:

@@ -2,7 +2,7 @@
 
 Whoever writes holds the write lock from the first statement on (`BEGIN
 IMMEDIATE`): a transaction that began by reading could otherwise not be
-finished.
+finished. Which writes wait for the disk: docs/decisions/waiting-for-the-disk.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sqlalchemy.pool import NullPool
 from bot.store.keyring import Keyring
 from bot.store.sessions import Sessions
 
-BEGIN = "lanner_begin"
+BEGIN, SYNCHRONOUS = "lanner_begin", "lanner_synchronous"
 BUSY_MS, WAL_PAUSE_MS = 10_000, 50
 # Writers stand in line behind a checkpoint, so it does not wait long for a reader.
 CHECKPOINT_TRIES, CHECKPOINT_BUSY_MS = 3, 500
@@ -41,13 +41,16 @@ class SqliteSessions(Sessions):
         immediate = engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
         self._alone = engine.execution_options(**{BEGIN: ""})
         self._writing = async_sessionmaker(immediate, expire_on_commit=False)
+        quick = immediate.execution_options(**{SYNCHRONOUS: "NORMAL"})
+        self._repeating = async_sessionmaker(quick, expire_on_commit=False)
         # Writers of this process stand in line here; SQLite's own waiting is by chance.
         self._line = asyncio.Lock()
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncSession]:
+    async def write(self, *, repeatable: bool = False) -> AsyncIterator[AsyncSession]:
         """A session that holds the write lock."""
-        async with self._line, self._writing.begin() as session:
+        made = self._repeating if repeatable else self._writing
+        async with self._line, made.begin() as session:
             yield session
 
     @asynccontextmanager
@@ -144,7 +147,10 @@ def _engine(url: str, *pragmas: str, **options: Any) -> AsyncEngine:
         cursor.close()
 
     def begin(connection: Connection) -> None:
-        if statement := connection.get_execution_options().get(BEGIN, "BEGIN"):
+        options = connection.get_execution_options()
+        if BEGIN in options:
+            _wait_for_disk(connection, options.get(SYNCHRONOUS, "FULL"))
+        if statement := options.get(BEGIN, "BEGIN"):
             connection.exec_driver_sql(statement)
 
     event.listen(engine.sync_engine, "connect", prepare)
@@ -158,3 +164,10 @@ def _damaged(context: ExceptionContext) -> None:
     found = context.original_exception
     if type(found) is sqlite3.DatabaseError:
         raise OperationalError(context.statement, None, found)
+
+
+def _wait_for_disk(connection: Connection, level: str) -> None:
+    # SQLite takes it between transactions alone, and a connection keeps it until the next change.
+    if connection.info.setdefault(SYNCHRONOUS, "FULL") != level:
+        connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+        connection.info[SYNCHRONOUS] = level

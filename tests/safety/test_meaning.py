@@ -210,3 +210,23 @@ def test_the_same_words_get_the_same_answer_from_the_gates_memory(opened: Safety
 @needs_encoder
 def test_the_classifiers_folder_is_found_without_importing_its_package() -> None:
     assert (encoder_folder() / "tokenizer.json").is_file()
+
+
+class CountingJudge(FakeJudge):
+    """Counts the messages that it judged by themselves."""
+
+    judged = 0
+
+    def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:
+        self.judged += not earlier
+        return super().judge(text, earlier)
+
+
+def test_of_a_thousand_people_in_turn_each_message_is_judged_by_itself_once() -> None:
+    judge, people = CountingJudge(scores(0.0)), 1000
+    watched = gate(judge)
+    for number in range(3):
+        for person in range(people):
+            said = tuple(HistoryTurn("user", f"{person} {at}") for at in range(number))
+            watched.assess(f"{person} {number}", said)
+    assert judge.judged == 3 * people

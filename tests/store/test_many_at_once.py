@@ -126,3 +126,14 @@ async def test_the_files_are_kept_as_promised(store: Store) -> None:
     async with store._sessions.write() as session:
         connection = await session.connection()
         assert (await connection.exec_driver_sql("PRAGMA busy_timeout")).scalar() == 10_000
+
+
+async def test_only_what_an_open_update_would_write_again_is_not_waited_for(store: Store) -> None:
+    async def level(*, repeatable: bool) -> int:
+        async with store.sessions.write(repeatable=repeatable) as session:
+            connection = await session.connection()
+            return int((await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one())
+
+    # Connections are used again: the level must follow the write, not the connection.
+    found = [await level(repeatable=each) for each in (False, True, False, True, True, False)]
+    assert found == [2, 1, 2, 1, 1, 2]
