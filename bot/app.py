@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -301,7 +302,9 @@ class Lanner:
 
     async def _read_ahead(self, updates: list[raw.Raw]) -> None:
         """So that whether an update is danger is known when its chat's line asks."""
-        await self.aside.read(map(raw.words_of, updates))
+        # What cannot be read here is met again, and told, in its chat's line.
+        with suppress(Exception):
+            await self.aside.read(map(raw.words_of, updates))
 
     def _overtakes(self, update: raw.Raw) -> bool:
         """Stop, an edit and danger end the running reply of their chat at once."""
