@@ -32,8 +32,8 @@ _REPORTED = re.compile(
     r" (?:think|believe|feel|feel like|mean|say|saying|claim|glaube|creo|acho)(?: that)? i"
 )
 _REPORTING = re.compile(
-    r" (?:think|thinks|believe|feel|mean|say|saying|said|claim|that|if|dass|das|wenn|ob|que|quil|si|"
-    r"se|ki|agar|bahwa|kalau|glaube|creo|acho|pense|crois)(?= |$)"
+    r" (?:think|thinks|believe|feel|mean|say|saying|said|claim|that|if|dass|das|wenn|ob|que|quil|"
+    r"si|se|ki|agar|bahwa|kalau|glaube|creo|acho|pense|crois)(?= |$)"
 )
 _TURN = re.compile(
     r" (?:but|because|so|although|however|why|if|unless|and now|then|aber|weil|mais|parce|pero|"
@@ -174,9 +174,7 @@ def _excuses(pages: Iterable[dict[str, dict[str, list[str]]]]) -> dict[str, list
     return found
 
 
-def _rule(
-    entry: dict[str, object], macros: dict[str, str], excuses: dict[str, list[str]]
-) -> Rule:
+def _rule(entry: dict[str, object], macros: dict[str, str], excuses: dict[str, list[str]]) -> Rule:
     try:
         unless = [*_strings(entry.get("unless", ())), *excuses.get(str(entry["id"]), ())]
         past = entry.get("past")
