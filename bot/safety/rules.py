@@ -8,7 +8,7 @@ findings mean together is decided in policy.py, not here.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import yaml
@@ -30,6 +30,10 @@ _NEGATION = re.compile(
 _NEW_SUBJECT = re.compile(r" (?:i|ich|je|yo|eu|aku|saya|main)(?= |$)")
 _REPORTED = re.compile(
     r" (?:think|believe|feel|feel like|mean|say|saying|claim|glaube|creo|acho)(?: that)? i"
+)
+_REPORTING = re.compile(
+    r" (?:think|thinks|believe|feel|mean|say|saying|said|claim|that|if|dass|das|wenn|ob|que|quil|"
+    r"si|se|ki|agar|bahwa|kalau|glaube|creo|acho|pense|crois)(?= |$)"
 )
 _TURN = re.compile(
     r" (?:but|because|so|although|however|why|if|unless|and now|then|aber|weil|mais|parce|pero|"
@@ -92,14 +96,15 @@ class RuleBook:
     @classmethod
     def load(cls) -> RuleBook:
         """Read every file under data/rules; raises ValueError naming a bad rule."""
+        pages = {name: yaml.safe_load(data_text(name)) for name in rule_files()}
+        excuses = _excuses(pages.values())
         rules: list[Rule] = []
         past: list[str] = []
         present: list[str] = []
         versions: list[str] = []
-        for name in rule_files():
-            page = yaml.safe_load(data_text(name))
+        for name, page in pages.items():
             macros = {k: "(?:" + "|".join(v) + ")" for k, v in page.get("macros", {}).items()}
-            rules.extend(_rule(entry, macros) for entry in page["rules"])
+            rules.extend(_rule(entry, macros, excuses) for entry in page["rules"])
             past.extend(page.get("past", ()))
             present.extend(page.get("present", ()))
             versions.append(f"{name.removeprefix('rules/').removesuffix('.yaml')}{page['version']}")
@@ -151,19 +156,34 @@ def _is_negated(sentence: Sentence, start: int) -> bool:
     found = _NEGATION.search(before)
     if found is None:
         return False
+    if _NEW_SUBJECT.match(sentence.text, start) and not _REPORTING.search(found[1]):
+        return False  # "keine Kraft mehr ich will sterben": what follows begins anew
     return not _NEW_SUBJECT.search(found[1]) or bool(_REPORTED.match(found[1]))
 
 
-def _rule(entry: dict[str, object], macros: dict[str, str]) -> Rule:
+def _excuses(pages: Iterable[dict[str, dict[str, list[str]]]]) -> dict[str, list[str]]:
+    """Exceptions that a file claims for a rule in every language, by the rule's id.
+
+    Without accents "suicidé" and "suicide" are one word, which the English rule
+    hears too; only the French file knows what excuses it.
+    """
+    found: dict[str, list[str]] = {}
+    for page in pages:
+        for rule, phrases in page.get("excuses", {}).items():
+            found.setdefault(rule, []).extend(_strings(phrases))
+    return found
+
+
+def _rule(entry: dict[str, object], macros: dict[str, str], excuses: dict[str, list[str]]) -> Rule:
     try:
-        unless = entry.get("unless")
+        unless = [*_strings(entry.get("unless", ())), *excuses.get(str(entry["id"]), ())]
         past = entry.get("past")
         return Rule(
             id=str(entry["id"]),
             level=int(str(entry.get("level", 0))),
             found=compiled(_strings(entry["phrases"]), macros),
             words=anchor_words(_strings(entry["phrases"]), macros),
-            unless=compiled(_strings(unless), macros) if unless else None,
+            unless=compiled(unless, macros) if unless else None,
             negatable=bool(entry.get("negatable", False)),
             past=None if past is None else int(str(past)),
             refuse=None if entry.get("refuse") is None else str(entry["refuse"]),

@@ -180,6 +180,11 @@ def test_an_old_disclosure_is_a_concern_and_a_lasting_one_is_high() -> None:
     assert GATE.assess("I've wanted to die since I was 12 years ago").level >= Level.HIGH
 
 
+def test_not_in_one_clause_does_not_deny_the_clause_that_begins_with_a_new_subject() -> None:
+    assert stopped("ich hab keine kraft mehr ich will einfach nur sterben")
+    assert not stopped("I don't think I want to die")
+
+
 def test_an_assessment_holds_no_message_text() -> None:
     found = GATE.assess("my secret word is xylophone and I want to die")
     assert "xylophone" not in repr(found)
