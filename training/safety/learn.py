@@ -7,6 +7,7 @@ less on what it has not seen. Knows nothing of thresholds or reports.
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch import nn
+from torch.optim import AdamW
 
 from bot.safety.reading import Reader
 from training.safety.examples import Example
@@ -27,6 +27,7 @@ from training.safety.net import Net, Shape, batch, build
 from training.safety.windows import Row, Windows
 
 log = logging.getLogger(__name__)
+_WARM = 0.05  # of a run, until the full learning rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,88 +53,90 @@ def learn(
     recipe: Recipe,
     keep: Path | None = None,
     member: int = 0,
+    start: Path | None = None,
 ) -> Net:
     """Fit the low-rank changes and the head; the same seed gives the same network.
 
-    Members begin alike and see the messages in different dress and order.
-
-    With `keep` each epoch is kept in that file, and a run that was ended goes on from it.
+    Members begin alike and see the messages in different dress and order. With `keep` each
+    epoch is kept in that file, and a run that was ended goes on from it. `start` is such a file
+    of another run, whose network learns on.
     """
     torch.manual_seed(recipe.seed)
     net = build(folder, recipe.shape, recipe.drop)
-    mean = {name: value.clone() for name, value in net.state_dict().items()}
-    optimiser, schedule = _optimiser(net, recipe, -(-len(examples) // recipe.rows))
-    done = _resume(keep, recipe, net, optimiser, schedule, mean)
+    if start is not None:
+        net.load_state_dict(torch.load(start, weights_only=True)["net"])
     windows = Windows(examples, reader)
+    run = _Run(recipe, net, windows)
+    done = run.resume(keep)
     for epoch in range(done, recipe.epochs):
         dice = _dice(recipe, member, "epoch", epoch)
         torch.manual_seed(dice.getrandbits(32))
-        net.train()
-        total = 0.0
-        for rows in windows.drawn(dice, recipe.rows):
-            total += _step(net, rows, optimiser, recipe) * len(rows)
-            schedule.step()
-            _remember(mean, net, recipe.memory)
-        log.info("epoch %d of %d: loss %.4f", epoch + 1, recipe.epochs, total / len(examples))
+        log.info("epoch %d of %d: loss %.4f", epoch + 1, recipe.epochs, run.epoch(dice))
         if keep is not None:
-            torch.save(_state(epoch + 1, recipe, net, optimiser, schedule, mean), keep)
+            torch.save(run.state(epoch + 1), keep)
             log.info("kept in %s", keep.name)
-    net.load_state_dict(mean)
+    net.load_state_dict(run.mean)
     return net.eval()
 
 
-def _step(net: Net, rows: Sequence[Row], optimiser: Optimizer, recipe: Recipe) -> float:
-    out, inner = net.both(*batch([row.tokens for row in rows]))
-    wrong = loss(out, inner, [row.example for row in rows], recipe.pull)
-    optimiser.zero_grad()
-    wrong.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-    optimiser.step()
-    return wrong.item()
+class _Run:
+    """What changes while a network learns, and can be kept."""
 
+    def __init__(self, recipe: Recipe, net: Net, windows: Windows) -> None:
+        self.recipe, self.net, self.windows = recipe, net, windows
+        self.mean = {name: value.clone() for name, value in net.state_dict().items()}
+        self.optimiser = AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+        self.done = 0.0  # epochs
 
-@torch.no_grad()
-def _remember(mean: dict[str, Tensor], net: Net, memory: float) -> None:
-    for name, value in net.state_dict().items():
-        mean[name].lerp_(value, 1 - memory)
+    def resume(self, keep: Path | None) -> int:
+        """Go on from what is kept; the number of epochs that are done already."""
+        if keep is None or not keep.exists():
+            return 0
+        state = torch.load(keep, weights_only=True)
+        if state["recipe"] != str(self.recipe):
+            return 0
+        self.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.mean, self.windows.wrong, self.done = state["mean"], state["wrong"], state["done"]
+        log.info("going on after epoch %d", state["epoch"])
+        return int(state["epoch"])
+
+    def state(self, epoch: int) -> dict[str, Any]:
+        """All that `resume` needs."""
+        parts = {"net": self.net.state_dict(), "optimiser": self.optimiser.state_dict()}
+        more = {"mean": self.mean, "wrong": self.windows.wrong, "done": self.done}
+        return {"epoch": epoch, "recipe": str(self.recipe), **parts, **more}
+
+    def epoch(self, dice: random.Random) -> float:
+        """One pass over what is drawn; the mean loss."""
+        self.net.train()
+        total = 0.0
+        batches = self.windows.drawn(dice, self.recipe.rows)
+        for rows in batches:
+            total += self._learn(rows, 1 / len(batches))
+        return total / sum(map(len, batches))
+
+    def _learn(self, rows: Sequence[Row], share: float) -> float:
+        """`share`: of an epoch."""
+        out = self.net(*batch([row.tokens for row in rows]))
+        wrong = loss(out, [row.example for row in rows], self.recipe.pull)
+        self.optimiser.zero_grad()
+        wrong.mean().backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate * _pace(self.done / self.recipe.epochs)
+        self.optimiser.step()
+        self.done += share
+        with torch.no_grad():
+            for name, value in self.net.state_dict().items():
+                self.mean[name].lerp_(value, 1 - self.recipe.memory)
+        for row, each in zip(rows, wrong.tolist(), strict=True):
+            self.windows.wrong[row.at] = each
+        return wrong.sum().item()
 
 
 def _dice(recipe: Recipe, *what: object) -> random.Random:
     return random.Random("/".join(map(str, (recipe.seed, *what))))  # noqa: S311 - for shuffling
-
-
-def _state(
-    epoch: int,
-    recipe: Recipe,
-    net: Net,
-    optimiser: Optimizer,
-    schedule: LRScheduler,
-    mean: dict[str, Tensor],
-) -> dict[str, Any]:
-    parts: dict[str, Any] = {"net": net, "optimiser": optimiser, "schedule": schedule}
-    states = {name: part.state_dict() for name, part in parts.items()}
-    return {"epoch": epoch, "recipe": str(recipe), "mean": mean, **states}
-
-
-def _resume(
-    keep: Path | None,
-    recipe: Recipe,
-    net: Net,
-    optimiser: Optimizer,
-    schedule: LRScheduler,
-    mean: dict[str, Tensor],
-) -> int:
-    """Epochs that are done already."""
-    if keep is None or not keep.exists():
-        return 0
-    state = torch.load(keep, weights_only=True)
-    if state["recipe"] != str(recipe):
-        return 0
-    for name, part in (("net", net), ("optimiser", optimiser), ("schedule", schedule)):
-        part.load_state_dict(state[name])
-    mean.update(state["mean"])
-    log.info("going on after epoch %d", state["epoch"])
-    return int(state["epoch"])
 
 
 def logits(
@@ -154,9 +157,8 @@ def logits(
     return np.stack([best[i] for i in range(len(examples))])
 
 
-def _optimiser(net: Net, recipe: Recipe, steps: int) -> tuple[Optimizer, LRScheduler]:
-    optimiser = AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
-    # One step more for each epoch: the last batches of pools may be short.
-    total = (steps + 1) * recipe.epochs
-    schedule = OneCycleLR(optimiser, max_lr=recipe.rate, total_steps=total, pct_start=0.1)
-    return optimiser, schedule
+def _pace(done: float) -> float:
+    """The share of the full learning rate: up in the first twentieth, then down to nothing."""
+    if done < _WARM:
+        return done / _WARM
+    return 0.5 * (1 + math.cos(math.pi * (done - _WARM) / (1 - _WARM)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -49,9 +50,29 @@ class LowRank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
-        change = (x @ self.down.T) @ self.up.T
-        out: Tensor = functional.linear(x, self.weight, self.bias) + self.scale * change
-        return out
+        flat = x.reshape(-1, x.shape[-1])
+        up = self.scale * self.up
+        out: Tensor = _Changed.apply(flat, self.weight, self.bias, self.down, up)  # type: ignore[no-untyped-call]
+        return out.view(*x.shape[:-1], -1)
+
+
+class _Changed(torch.autograd.Function):
+    """x W' + b + (x down') up', without a pass over memory for each of its sums."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, down: Tensor, up: Tensor
+    ) -> Tensor:
+        inner = x @ down.T
+        ctx.save_for_backward(x, inner, weight, down, up)
+        return torch.addmm(bias, x, weight.T).addmm_(inner, up.T)
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, inner, weight, down, up = ctx.saved_tensors
+        between = given @ up
+        to_x = (given @ weight).addmm_(between, down) if ctx.needs_input_grad[0] else None
+        return to_x, None, None, between.T @ x, given.T @ inner
 
 
 class Layer(nn.Module):
@@ -117,10 +138,6 @@ class Net(nn.Module):
 
     def forward(self, ids: Tensor, own: Tensor) -> Tensor:
         """`ids` [texts, tokens] with 0 as padding, `own` marks the newest message's tokens."""
-        return self.both(ids, own)[0]
-
-    def both(self, ids: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and what the head's first layer made of each text."""
         real = ids != 0
         hidden = self._embedded(ids, own | ~real)
         for layer in self.encoder:
@@ -130,7 +147,7 @@ class Net(nn.Module):
         most = hidden.masked_fill(~inside, -1e4).amax(1)
         inner = self.first(self.dropout(torch.cat([mean, most], 1)))
         logits: Tensor = self.second(self.dropout(functional.gelu(inner, approximate="tanh")))
-        return logits, inner
+        return logits
 
     def _embedded(self, ids: Tensor, newest: Tensor) -> Tensor:
         w = self.weights
