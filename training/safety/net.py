@@ -60,7 +60,7 @@ class _Changed(torch.autograd.Function):
     """x W' + b + (x down') up', without a pass over memory for each of its sums."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, down: Tensor, up: Tensor
     ) -> Tensor:
         inner = x @ down.T
@@ -68,7 +68,7 @@ class _Changed(torch.autograd.Function):
         return torch.addmm(bias, x, weight.T).addmm_(inner, up.T)
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
         x, inner, weight, down, up = ctx.saved_tensors
         between = given @ up
         to_x = (given @ weight).addmm_(between, down) if ctx.needs_input_grad[0] else None
