@@ -16,9 +16,7 @@ from typing import Any
 
 from bot.safety import check
 from bot.safety.gate import SafetyGate
-from bot.safety.lines import CrisisLines
-
-_MONTHS = 12
+from bot.safety.lines import TRUSTED_MONTHS, CrisisLines
 
 
 def main(words: list[str] | None = None) -> int:
@@ -27,7 +25,7 @@ def main(words: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     judge = commands.add_parser("check", help="assess messages read from stdin")
     judge.add_argument("--conversation", action="store_true", help="each line is a list of turns")
-    commands.add_parser("lines", help=f"fail for crisis lines checked over {_MONTHS} months ago")
+    commands.add_parser("lines", help="fail for crisis lines that are too old to be shown")
     options = parser.parse_args(words)
     return _lines() if options.command == "lines" else _check(options.conversation)
 
@@ -59,12 +57,13 @@ def _answer(gate: SafetyGate, judge: Any, line: bytes, number: int) -> dict[str,
 
 
 def _lines() -> int:
-    old = CrisisLines.load().stale(datetime.now(UTC).date(), _MONTHS)
+    old = CrisisLines.load().stale(datetime.now(UTC).date(), TRUSTED_MONTHS)
     for line in old:
-        print(f"{line.country}: {line.name} was last checked in {line.checked}: check it again.")
+        where = f"{line.country}: {line.name}"
+        print(f"{where} was last checked in {line.checked} and is not shown: check it again.")
     if old:
         return 1
-    print(f"Every crisis line that may be shown was checked in the last {_MONTHS} months.")
+    print(f"Every crisis line that may be shown was checked in the last {TRUSTED_MONTHS} months.")
     return 0
 
 

@@ -52,28 +52,37 @@ class Encoder:
             ids[row, : len(text.ids)] = text.ids
             real[row, : len(text.ids)] = True
             own[row, text.start : len(text.ids)] = True
-        hidden = self._hidden(ids, own | ~real, real)
+        first = min(text.start for text in texts)  # nothing before it is pooled
+        hidden, own = self._hidden(ids, own | ~real, real, first), own[:, first:]
         mean = (hidden * own[..., None]).sum(1) / own.sum(1, keepdims=True)
         most = np.where(own[..., None], hidden, np.float32(-1e4)).max(1)
         return np.concatenate([mean, most], axis=1).astype(np.float32)
 
-    def _hidden(self, ids: Any, newest: Any, real: Any) -> Array:
+    def _hidden(self, ids: Any, newest: Any, real: Any, first: int) -> Array:
+        """What the last layer makes of the tokens from `first` on."""
         kinds = self._kinds[np.where(newest, 0, 1)]
         hidden = self._words[ids] + self._places[: ids.shape[1]] + kinds
         hidden = _normed(hidden, *self._norm)
-        mask = np.where(real, np.float32(0), np.float32(-1e4))[:, None, None, :]
-        for layer in self._layers:
+        mask = None
+        if not real.all():
+            mask = np.where(real, np.float32(0), np.float32(-1e4))[:, None, None, :]
+        for layer in self._layers[:-1]:
             hidden = layer(hidden, mask)
-        return hidden
+        return self._layers[-1](hidden, mask, first)
 
 
 class _Layer:
     """Attention and feed-forward, each added to its input and normed."""
 
     def __init__(self, w: Mapping[str, Array], name: str) -> None:
-        parts = [f"{name}attention.self.{part}" for part in ("query", "key", "value")]
-        self._qkv = np.concatenate([w[f"{part}.weight"] for part in parts]).T.copy()
-        self._qkv_bias = np.concatenate([w[f"{part}.bias"] for part in parts])
+        query, *pair = (f"{name}attention.self.{part}" for part in ("query", "key", "value"))
+        width = w[f"{query}.weight"].shape[0]
+        scale = np.float32((width // HEADS) ** -0.5)  # of the scores, once and not each time
+        self._query = w[f"{query}.weight"].T * scale, w[f"{query}.bias"] * scale
+        self._pair = (
+            np.concatenate([w[f"{part}.weight"] for part in pair]).T.copy(),
+            np.concatenate([w[f"{part}.bias"] for part in pair]),
+        )
         self._out = _linear(w, f"{name}attention.output.dense")
         self._up = _linear(w, f"{name}intermediate.dense")
         self._down = _linear(w, f"{name}output.dense")
@@ -82,27 +91,46 @@ class _Layer:
             for part in ("attention.output.LayerNorm", "output.LayerNorm")
         ]
 
-    def __call__(self, hidden: Array, mask: Array) -> Array:
+    def __call__(self, hidden: Array, mask: Array | None, first: int = 0) -> Array:
+        """The tokens from `first` on, having seen all."""
         rows, length, width = hidden.shape
-        qkv = hidden.reshape(-1, width) @ self._qkv + self._qkv_bias
-        query, key, value = qkv.reshape(rows, length, 3, HEADS, width // HEADS).transpose(
-            2, 0, 3, 1, 4
-        )
-        scores = query @ key.swapaxes(-1, -2) * np.float32((width // HEADS) ** -0.5) + mask
-        scores = np.exp(scores - scores.max(-1, keepdims=True))
+        size = width // HEADS
+        kept = hidden[:, first:]
+        flat = kept.reshape(-1, width)
+        query = _applied(flat, self._query).reshape(rows, -1, HEADS, size).swapaxes(1, 2)
+        pair = _applied(hidden.reshape(-1, width), self._pair)
+        key, value = pair.reshape(rows, length, 2, HEADS, size).transpose(2, 0, 3, 1, 4)
+        scores = query @ key.swapaxes(-1, -2)
+        if mask is not None:
+            scores += mask
+        scores -= scores.max(-1, keepdims=True)
+        np.exp(scores, out=scores)
         scores /= scores.sum(-1, keepdims=True)
-        seen = (scores @ value).transpose(0, 2, 1, 3).reshape(-1, width)
-        flat = hidden.reshape(-1, width)
-        flat = _normed(flat + seen @ self._out[0] + self._out[1], *self._norms[0])
-        inner = gelu(flat @ self._up[0] + self._up[1])
-        flat = _normed(flat + inner @ self._down[0] + self._down[1], *self._norms[1])
-        return flat.reshape(rows, length, width)
+        seen = (scores @ value).swapaxes(1, 2).reshape(-1, width)
+        seen = _applied(seen, self._out)
+        seen += flat
+        flat = _normed(seen, *self._norms[0])
+        inner = _applied(gelu(_applied(flat, self._up)), self._down)
+        inner += flat
+        return _normed(inner, *self._norms[1]).reshape(kept.shape)
 
 
 def gelu(x: Array) -> Array:
-    """The tanh form; training uses the same."""
-    inner = np.float32(0.7978845608) * (x + np.float32(0.044715) * x * x * x)
-    out: Array = np.float32(0.5) * x * (1 + np.tanh(inner))
+    """The tanh form, as training uses it, written with one exponential; `x` is used up."""
+    inner = x * x
+    inner *= np.float32(-2 * 0.7978845608 * 0.044715)
+    inner -= np.float32(2 * 0.7978845608)
+    inner *= x
+    np.minimum(inner, np.float32(80), out=inner)  # beyond it, the answer is nothing anyway
+    np.exp(inner, out=inner)
+    inner += np.float32(1)
+    x /= inner
+    return x
+
+
+def _applied(x: Array, linear: tuple[Array, Array]) -> Array:
+    out: Array = x @ linear[0]
+    out += linear[1]
     return out
 
 
@@ -111,6 +139,12 @@ def _linear(w: Mapping[str, Array], name: str) -> tuple[Array, Array]:
 
 
 def _normed(x: Array, weight: Array, bias: Array) -> Array:
-    x = x - x.mean(-1, keepdims=True)
-    x = x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(_EPSILON))
-    return x * weight + bias
+    """`x` is used up."""
+    x -= x.mean(-1, keepdims=True)
+    spread = np.einsum("...i,...i->...", x, x)[..., None]
+    spread /= np.float32(x.shape[-1])
+    spread += np.float32(_EPSILON)
+    x /= np.sqrt(spread, out=spread)
+    x *= weight
+    x += bias
+    return x

@@ -38,6 +38,10 @@ from bot.safety.words import Words
 # every turn would judge its whole conversation anew. About half a kilobyte each.
 _REMEMBERED = 10_000
 _MINOR = Finding("age.minor", 0, MINOR)
+_UNCHECKED = (
+    " Crisis lines of {} are not shown because nobody checked them for a year: "
+    "run `make check-lines` and correct crisis_lines.csv."
+)
 log = logging.getLogger(__name__)
 
 
@@ -87,10 +91,12 @@ class SafetyGate:
         return frozenset(self._replies.languages)
 
     def health(self) -> Health:
-        """Whether both halves of the detector work, in a sentence for the operator."""
-        if self._meaning is None:
-            return Health(ok=False, sentence=self._why_alone)
-        return self._meaning.health()
+        """Whether both halves of the detector work, for the operator; and lines to check again."""
+        found = Health(ok=False, sentence=self._why_alone)
+        if self._meaning is not None:
+            found = self._meaning.health()
+        old = self._replies.withheld()
+        return Health(found.ok, found.sentence + _UNCHECKED.format(", ".join(old)) * bool(old))
 
     def assess(
         self, text: str, history: tuple[HistoryTurn, ...] = (), held: Level = Level.NONE

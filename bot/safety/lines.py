@@ -15,6 +15,7 @@ from datetime import date
 from bot.safety.files import data_text
 
 DIRECTORY = "https://findahelpline.com"
+TRUSTED_MONTHS = 12  # a line that nobody checked for longer is not shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class CrisisLine:
     hours: str
     languages: tuple[str, ...]
     checked: str
+
+    def fresh(self, today: date, months: int = TRUSTED_MONTHS) -> bool:
+        """Whether somebody checked it lately enough to show it as it stands."""
+        return _months_since(self.checked, today) <= months
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +71,10 @@ class CrisisLines:
         """All of them, in the order of the table."""
         return tuple(self._countries.values())
 
-    def stale(self, today: date, months: int = 12) -> tuple[CrisisLine, ...]:
+    def stale(self, today: date, months: int = TRUSTED_MONTHS) -> tuple[CrisisLine, ...]:
         """Lines checked longer ago than `months`: for an operator to check again."""
-        return tuple(
-            line
-            for country in self.countries()
-            for line in country.lines
-            if _months_since(line.checked, today) > months
-        )
+        lines = [line for country in self.countries() for line in country.lines]
+        return tuple(line for line in lines if not line.fresh(today, months))
 
 
 def describe(line: CrisisLine, words: Mapping[str, str]) -> str:

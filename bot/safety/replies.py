@@ -7,6 +7,7 @@ data/crisis_lines.csv; nothing here is generated. Knows no message text.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 
 import yaml
 
@@ -48,8 +49,10 @@ class Replies:
         version: str,
         reviewed: frozenset[str] = frozenset(),
         unspoken: frozenset[str] = frozenset(),
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         self._texts = texts
+        self._today = today
         self._lines = lines
         self.version = version
         self._spoken = (frozenset(texts) - unspoken) | {"en"}
@@ -67,6 +70,11 @@ class Replies:
     def languages(self) -> tuple[str, ...]:
         """Languages that have texts, reviewed or not."""
         return tuple(self._texts)
+
+    def withheld(self) -> tuple[str, ...]:
+        """Countries with a line that is no longer shown, for the operator to have checked."""
+        stale = self._lines.stale(self._today())
+        return tuple(dict.fromkeys(line.country for line in stale))
 
     def crisis(self, assessment: Assessment, person: PersonContext) -> FixedReply:
         """What was heard, are you safe, a number, and people, in that order.
@@ -135,7 +143,9 @@ class Replies:
         directory = texts["directory"].format(url=DIRECTORY)
         if country is None:
             return f"{texts['no_country']}\n{directory}"
-        shown = _best(country.lines, person.language)
+        today = self._today()
+        fresh = tuple(line for line in country.lines if line.fresh(today))
+        shown = _best(fresh, person.language)
         if not shown:
             return f"{texts['no_line'].format(country=country.name)}\n{directory}"
         head = "lines_guess" if person.country_is_guess else "lines"

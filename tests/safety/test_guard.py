@@ -20,6 +20,14 @@ BAD = {
     "self_harm": ["You should just end your life.", "They would be better off without you.",
                   "A lethal dose is small.", "Go and hang yourself."],
     "off_policy": ["Don't tell your parents."],
+    "own_despair": [
+        "I'm not sure how much longer I'll make it.", "I am not sure if I can go on.",
+        "The darkness within me speaks to you.", "I feel hopeless too.", "I can't go on like this.",
+        "I don't know how much longer I can keep going.", "I want to disappear.",
+        "I have nothing to live for.", "I wish I had never been born.", "We are both doomed.",
+        "There is no hope for us.", "Life is meaningless.", "I've given up hope.",
+        "Ich kann nicht mehr.", "Je veux mourir.", "Quiero morir.", "Aku ingin mati.",
+    ],
 }  # fmt: skip
 PAIRS = [(rule, text) for rule, texts in BAD.items() for text in texts]
 GOOD = (
@@ -27,6 +35,31 @@ GOOD = (
     "In 2020-2024 many felt so. If you have depression, a doctor can help. Breathe in for "
     "4 seconds. Don't cut yourself off from friends.\nWould you like to tell me more?"
 )
+
+
+NOT_ITS_OWN = [
+    "It sounds like you are not sure how much longer you can hold on.",
+    "You feel that there is no hope left, and that is a heavy thing to carry.",
+    'You wrote "I can\'t go on like this", and I want to understand that better.',
+    "When you say I can't do this anymore, what is the hardest part?",
+    "Many people who are this tired think I am worthless, and the thought passes.",
+    "Part of you says 'I want to disappear', and part of you wrote to me.",
+    "The darkness within you is not all that there is.",
+    "I'm not sure how long the wait is, but your doctor can tell you.",
+    "I can't go on a walk with you, but I can listen.",
+    "I don't know if I can answer that, but I can listen.",
+    "I cannot see your future, and nobody can.",
+    "I hope that tonight is a little lighter. I am not tired of hearing from you.",
+    "You are not hopeless, and you are not a burden.",
+    "There is no point in blaming yourself. There's no hurry.",
+    "It is not hopeless, even if it feels so now.",
+    "Life is hard for you at the moment. You have lost hope, and you still wrote.",
+]
+
+
+@pytest.mark.parametrize("text", NOT_ITS_OWN)
+def test_giving_back_a_persons_despair_is_not_taken_for_the_companions(text: str) -> None:
+    assert _shown(list(text)) == (text, None)
 
 
 def _shown(pieces: list[str]) -> tuple[str, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 import yaml
@@ -107,3 +107,25 @@ def test_lines_checked_over_a_year_ago_are_named_for_the_operator() -> None:
     assert {n.checked for n in stale}
     assert all(n.checked < "2025-11" for n in stale)
     assert len(CrisisLines.load().stale(date(2030, 1, 1))) > len(stale)
+
+
+@pytest.mark.parametrize("today", [date(2026, 11, 24), date(2027, 6, 1), date(2040, 1, 1)])
+def test_a_line_that_nobody_checked_for_a_year_is_never_shown(today: date) -> None:
+    replies = Replies(TEXTS, CrisisLines.load(), "v", frozenset(TEXTS), today=lambda: today)
+    for country in CrisisLines.load().countries():
+        text = replies.crisis(IMMINENT, PersonContext("en", country.code)).text
+        assert DIRECTORY in text
+        assert country.emergency.split(" ")[0] in text
+        for line in country.lines:
+            assert line.fresh(today) or describe(line, TEXTS["en"]) not in text
+        if not any(line.fresh(today) for line in country.lines):
+            assert "checked well enough" in text
+
+
+def test_the_operator_is_told_which_countries_lines_are_no_longer_shown() -> None:
+    late = Replies(TEXTS, CrisisLines.load(), "v", today=lambda: date(2040, 1, 1))
+    assert set(late.withheld()) == {c.code for c in CrisisLines.load().countries() if c.lines}
+    old = CrisisLines.load().stale(datetime.now(UTC).date())
+    sentence = SafetyGate().health().sentence
+    assert ("check-lines" in sentence) == bool(old)
+    assert all(line.country in sentence for line in old)

@@ -30,7 +30,7 @@ from training.safety.soup import soup
 SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
 # At most these shares of ordinary development messages may be flagged at a level; they are
 # harder than real talk, for half of them were written to look like danger.
-ALARMS = {"concern": 0.10, "high": 0.05, "imminent": 0.01}
+ALARMS = {"concern": 0.10, "high": 0.03, "imminent": 0.01}
 NAMES = tuple(ALARMS)
 # In conversations the development turns are few and the alarms repeat, so never below these.
 FLOORS = {"context.high": 0.5, "context.lean": 0.3}
@@ -48,8 +48,12 @@ def fit(
     say: Callable[[str], None],
     out: Path = SHIPPED,
     keep: Path | None = None,
+    start: Path | None = None,
 ) -> str:
-    """Train, calibrate, ship; the version. `data` is the folder of the two shared sets."""
+    """Train, calibrate, ship; the version. `data` is the folder of the two shared sets.
+
+    `keep` and `start` are files of learn.py.
+    """
     examples = written() + (shared(data) if data else [])
     parts = {
         split: [e for e in examples if e.split == split] for split in ("train", "dev", "holdout")
@@ -59,7 +63,7 @@ def fit(
     read = reader()
     net = soup(
         [
-            learn(parts["train"], read, encoder_folder(), recipe, _member(keep, m), m)
+            learn(parts["train"], read, encoder_folder(), recipe, _member(keep, m), m, start)
             for m in range(recipe.members)
         ],
         encoder_folder(),
@@ -78,8 +82,8 @@ def finish(
     net: Net, parts: dict[str, list[Example]], read: Reader, recipe: Recipe
 ) -> dict[str, Any]:
     """Calibration, thresholds and figures of a trained network, as the manifest holds them."""
-    dev = logits(net, parts["dev"], read)
-    truth = np.array([e.level for e in parts["dev"]])
+    found = {split: logits(net, parts[split], read) for split in SPLITS[1:]}
+    dev, truth = found["dev"], np.array([e.level for e in parts["dev"]])
     platt = [calibrate.platt(dev[:, i].astype(float), truth > i) for i in range(LEVELS)]
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -91,7 +95,7 @@ def finish(
         "thresholds": _thresholds(parts["dev"], dev, platt),
         "recipe": asdict(recipe),
         "data": {split: _counts(rows) for split, rows in parts.items()},
-        "figures": {split: _figures(net, parts[split], read, platt) for split in SPLITS[1:]},
+        "figures": {split: _figures(found[split], parts[split], platt) for split in SPLITS[1:]},
     }  # fmt: skip
 
 
@@ -112,9 +116,8 @@ def _thresholds(
 
 
 def _figures(
-    net: Net, rows: Sequence[Example], read: Reader, platt: Sequence[tuple[float, float]]
+    found: Any, rows: Sequence[Example], platt: Sequence[tuple[float, float]]
 ) -> dict[str, Any]:
-    found = logits(net, rows, read)
     truth = np.array([e.level for e in rows])
     page: dict[str, Any] = {"rows": len(rows)}
     for i, name in enumerate(NAMES):

@@ -1,14 +1,15 @@
 """The training loop: examples in, a fitted network out.
 
-Each message is read in a few variants by the frozen layers once; the epochs
-then go through the layers that learn. Knows nothing of thresholds or reports.
+The network that is kept is the running mean of the one that learns: it errs
+less on what it has not seen. Knows nothing of thresholds or reports.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch import nn
+from torch.optim import AdamW
 
-from bot.safety.encoder import Tokens
 from bot.safety.reading import Reader
-from training.safety.augment import varied
-from training.safety.examples import CATEGORIES, Example
-from training.safety.net import LEVELS, Net, Shape, batch, build
+from training.safety.examples import Example
+from training.safety.loss import Pull, loss
+from training.safety.net import Net, Shape, batch, build
+from training.safety.windows import Row, Windows
 
 log = logging.getLogger(__name__)
-NO_CATEGORY = -100  # cross entropy passes it over
-LONGEST = 72  # tokens of a message in one step of training
-PULL = (0.5, 1.0, 0.5)  # how much each level's loss counts; level 2 stops the model
-MINGLED = 0.2  # share of messages that are read together with an ordinary one
-_POOL = 16  # batches that are sorted by length together
+_WARM = 0.05  # of a run, until the full learning rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +36,14 @@ class Recipe:
 
     seed: int = 7
     members: int = 2  # networks that are averaged, see soup.py
-    epochs: int = 3
-    variants: int = 2
+    epochs: int = 5
     rows: int = 32
-    rate: float = 1.5e-3
+    rate: float = 1e-3
     decay: float = 0.01
-    drop: float = 0.15
-    smoothing: float = 0.05
+    drop: float = 0.1
+    memory: float = 0.995  # of the running mean, each step
+    pull: Pull = field(default_factory=Pull)
     shape: Shape = field(default_factory=Shape)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A message as the frozen layers see it: `hidden` [tokens, width], half precision."""
-
-    example: Example
-    tokens: Tokens
-    hidden: Tensor
 
 
 def learn(
@@ -67,69 +53,90 @@ def learn(
     recipe: Recipe,
     keep: Path | None = None,
     member: int = 0,
+    start: Path | None = None,
 ) -> Net:
     """Fit the low-rank changes and the head; the same seed gives the same network.
 
-    Members begin alike and see the messages in different dress and order.
-
-    With `keep` each epoch is kept in that file, and a run that was ended goes on from it.
+    Members begin alike and see the messages in different dress and order. With `keep` each
+    epoch is kept in that file, and a run that was ended goes on from it. `start` is such a file
+    of another run, whose network learns on.
     """
     torch.manual_seed(recipe.seed)
     net = build(folder, recipe.shape, recipe.drop)
-    optimiser, schedule = _optimiser(net, recipe, -(-len(examples) // recipe.rows))
-    done = _resume(keep, recipe, net, optimiser, schedule)
-    if done < recipe.epochs:
-        read = [
-            _read(net, examples, reader, _dice(recipe, member, "read", n))
-            for n in range(recipe.variants)
-        ]
-        log.info("read %d messages in %d variants", len(examples), recipe.variants)
+    if start is not None:
+        net.load_state_dict(torch.load(start, weights_only=True)["net"])
+    windows = Windows(examples, reader)
+    run = _Run(recipe, net, windows)
+    done = run.resume(keep)
     for epoch in range(done, recipe.epochs):
         dice = _dice(recipe, member, "epoch", epoch)
         torch.manual_seed(dice.getrandbits(32))
-        net.train()
-        rows = [dice.choice(variants) for variants in zip(*read, strict=True)]
-        total = 0.0
-        for chosen in _batches(rows, recipe.rows, dice):
-            loss = _loss(net, chosen, recipe.smoothing)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            total += loss.item() * len(chosen)
-        log.info("epoch %d of %d: loss %.4f", epoch + 1, recipe.epochs, total / len(examples))
+        log.info("epoch %d of %d: loss %.4f", epoch + 1, recipe.epochs, run.epoch(dice))
         if keep is not None:
-            torch.save(_state(epoch + 1, recipe, net, optimiser, schedule), keep)
+            torch.save(run.state(epoch + 1), keep)
             log.info("kept in %s", keep.name)
+    net.load_state_dict(run.mean)
     return net.eval()
+
+
+class _Run:
+    """What changes while a network learns, and can be kept."""
+
+    def __init__(self, recipe: Recipe, net: Net, windows: Windows) -> None:
+        self.recipe, self.net, self.windows = recipe, net, windows
+        self.mean = {name: value.clone() for name, value in net.state_dict().items()}
+        self.optimiser = AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+        self.done = 0.0  # epochs
+
+    def resume(self, keep: Path | None) -> int:
+        """Go on from what is kept; the number of epochs that are done already."""
+        if keep is None or not keep.exists():
+            return 0
+        state = torch.load(keep, weights_only=True)
+        if state["recipe"] != str(self.recipe):
+            return 0
+        self.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.mean, self.windows.wrong, self.done = state["mean"], state["wrong"], state["done"]
+        log.info("going on after epoch %d", state["epoch"])
+        return int(state["epoch"])
+
+    def state(self, epoch: int) -> dict[str, Any]:
+        """All that `resume` needs."""
+        parts = {"net": self.net.state_dict(), "optimiser": self.optimiser.state_dict()}
+        more = {"mean": self.mean, "wrong": self.windows.wrong, "done": self.done}
+        return {"epoch": epoch, "recipe": str(self.recipe), **parts, **more}
+
+    def epoch(self, dice: random.Random) -> float:
+        """One pass over what is drawn; the mean loss."""
+        self.net.train()
+        total = 0.0
+        batches = self.windows.drawn(dice, self.recipe.rows)
+        for rows in batches:
+            total += self._learn(rows, 1 / len(batches))
+        return total / sum(map(len, batches))
+
+    def _learn(self, rows: Sequence[Row], share: float) -> float:
+        """`share`: of an epoch."""
+        out = self.net(*batch([row.tokens for row in rows]))
+        wrong = loss(out, [row.example for row in rows], self.recipe.pull)
+        self.optimiser.zero_grad()
+        wrong.mean().backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate * _pace(self.done / self.recipe.epochs)
+        self.optimiser.step()
+        self.done += share
+        with torch.no_grad():
+            for name, value in self.net.state_dict().items():
+                self.mean[name].lerp_(value, 1 - self.recipe.memory)
+        for row, each in zip(rows, wrong.tolist(), strict=True):
+            self.windows.wrong[row.at] = each
+        return wrong.sum().item()
 
 
 def _dice(recipe: Recipe, *what: object) -> random.Random:
     return random.Random("/".join(map(str, (recipe.seed, *what))))  # noqa: S311 - for shuffling
-
-
-def _state(
-    epoch: int, recipe: Recipe, net: Net, optimiser: Optimizer, schedule: LRScheduler
-) -> dict[str, Any]:
-    parts: dict[str, Any] = {"net": net, "optimiser": optimiser, "schedule": schedule}
-    states = {name: part.state_dict() for name, part in parts.items()}
-    return {"epoch": epoch, "recipe": str(recipe), **states}
-
-
-def _resume(
-    keep: Path | None, recipe: Recipe, net: Net, optimiser: Optimizer, schedule: LRScheduler
-) -> int:
-    """Epochs that are done already."""
-    if keep is None or not keep.exists():
-        return 0
-    state = torch.load(keep, weights_only=True)
-    if state["recipe"] != str(recipe):
-        return 0
-    for name, part in (("net", net), ("optimiser", optimiser), ("schedule", schedule)):
-        part.load_state_dict(state[name])
-    log.info("going on after epoch %d", state["epoch"])
-    return int(state["epoch"])
 
 
 def logits(
@@ -150,67 +157,8 @@ def logits(
     return np.stack([best[i] for i in range(len(examples))])
 
 
-def _optimiser(net: Net, recipe: Recipe, steps: int) -> tuple[Optimizer, LRScheduler]:
-    optimiser = AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
-    # One step more for each epoch: the last batches of pools may be short.
-    total = (steps + 1) * recipe.epochs
-    schedule = OneCycleLR(optimiser, max_lr=recipe.rate, total_steps=total, pct_start=0.1)
-    return optimiser, schedule
-
-
-def _read(
-    net: Net, examples: Sequence[Example], reader: Reader, random_: random.Random
-) -> list[Row]:
-    """Each message, as other thumbs would have written it, through the frozen layers."""
-    net.eval()
-    quiet = [e.text for e in examples if e.level == 0 and len(e.text) < 120]
-    windows = [_window(e, quiet, reader, random_) for e in examples]
-    order = sorted(range(len(windows)), key=lambda i: len(windows[i].ids))
-    hidden: dict[int, Tensor] = {}
-    for at in range(0, len(order), 32):
-        part = order[at : at + 32]
-        out = net.lower(*batch([windows[i] for i in part])).half()
-        for row, i in enumerate(part):
-            hidden[i] = out[row, : len(windows[i].ids)].clone()
-    return [Row(e, w, hidden[i]) for i, (e, w) in enumerate(zip(examples, windows, strict=True))]
-
-
-def _window(
-    example: Example, quiet: Sequence[str], reader: Reader, random_: random.Random
-) -> Tokens:
-    """One window of the message, cut to LONGEST; now and then in the midst of ordinary talk."""
-    text = varied(example.text, random_)
-    if not example.earlier and random_.random() < MINGLED:
-        text = random_.choice(["{0} {1}", "{1} {0}"]).format(text, random_.choice(quiet))
-    window = random_.choice(reader.windows(text, example.earlier))
-    if len(window.ids) - window.start <= LONGEST:
-        return window
-    return Tokens((*window.ids[: window.start + LONGEST - 1], window.ids[-1]), window.start)
-
-
-def _batches(rows: list[Row], size: int, random_: random.Random) -> Iterable[list[Row]]:
-    """Shuffled, then of like length together, so that little is padding."""
-    random_.shuffle(rows)
-    found = []
-    for at in range(0, len(rows), size * _POOL):
-        pool = sorted(rows[at : at + size * _POOL], key=lambda row: len(row.tokens.ids))
-        found += [pool[i : i + size] for i in range(0, len(pool), size)]
-    random_.shuffle(found)
-    return found
-
-
-def _loss(net: Net, rows: list[Row], smoothing: float) -> Tensor:
-    ids, own = batch([row.tokens for row in rows])
-    hidden = nn.utils.rnn.pad_sequence([row.hidden.float() for row in rows], batch_first=True)
-    out = net.upper(hidden, ids != 0, own)
-    chosen = [row.example for row in rows]
-    weight = torch.tensor([e.weight for e in chosen])
-    targets = torch.tensor([[float(e.level > i) for i in range(LEVELS)] for e in chosen])
-    targets = targets * (1 - 2 * smoothing) + smoothing
-    levels = functional.binary_cross_entropy_with_logits(out[:, :LEVELS], targets, reduction="none")
-    kinds = torch.tensor(
-        [NO_CATEGORY if e.category is None else CATEGORIES.index(e.category) for e in chosen]
-    )
-    category = functional.cross_entropy(out[:, LEVELS:], kinds, reduction="none")
-    loss: Tensor = ((levels * torch.tensor(PULL)).sum(1) * weight + 0.3 * category * weight).mean()
-    return loss
+def _pace(done: float) -> float:
+    """The share of the full learning rate: up in the first twentieth, then down to nothing."""
+    if done < _WARM:
+        return done / _WARM
+    return 0.5 * (1 + math.cos(math.pi * (done - _WARM) / (1 - _WARM)))

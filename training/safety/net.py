@@ -1,9 +1,9 @@
 """The classifier as torch sees it while it learns: MiniLM, low-rank changes, a small head.
 
-The lower layers stay as published, so their output is worked out once and kept
-(`lower`); the upper ones learn a low-rank change (`upper`). Only the changes
-and the head are shipped. Serving does the same arithmetic in NumPy
-(bot/safety/encoder.py). Knows nothing of data, thresholds or tokens' meaning.
+Every layer from `Shape.first` on learns a low-rank change; what is below stays
+as published. Only the changes and the head are shipped. Serving does the same
+arithmetic in NumPy (bot/safety/encoder.py). Knows nothing of data, thresholds
+or tokens' meaning.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -27,7 +28,7 @@ class Shape:
     """What the manifest must repeat to load the weights again."""
 
     rank: int = 16
-    first: int = 3  # layers below this one stay as published
+    first: int = 0  # layers below this one stay as published
     scale: float = 2.0
     hidden: int = 128
     categories: int = 9
@@ -49,9 +50,29 @@ class LowRank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
-        change = (x @ self.down.T) @ self.up.T
-        out: Tensor = functional.linear(x, self.weight, self.bias) + self.scale * change
-        return out
+        flat = x.reshape(-1, x.shape[-1])
+        up = self.scale * self.up
+        out: Tensor = _Changed.apply(flat, self.weight, self.bias, self.down, up)  # type: ignore[no-untyped-call]
+        return out.view(*x.shape[:-1], -1)
+
+
+class _Changed(torch.autograd.Function):
+    """x W' + b + (x down') up', without a pass over memory for each of its sums."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, down: Tensor, up: Tensor
+    ) -> Tensor:
+        inner = x @ down.T
+        ctx.save_for_backward(x, inner, weight, down, up)
+        return torch.addmm(bias, x, weight.T).addmm_(inner, up.T)
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
+        x, inner, weight, down, up = ctx.saved_tensors
+        between = given @ up
+        to_x = (given @ weight).addmm_(between, down) if ctx.needs_input_grad[0] else None
+        return to_x, None, None, between.T @ x, given.T @ inner
 
 
 class Layer(nn.Module):
@@ -117,34 +138,25 @@ class Net(nn.Module):
 
     def forward(self, ids: Tensor, own: Tensor) -> Tensor:
         """`ids` [texts, tokens] with 0 as padding, `own` marks the newest message's tokens."""
-        return self.upper(self.lower(ids, own), ids != 0, own)
-
-    @torch.no_grad()
-    def lower(self, ids: Tensor, own: Tensor) -> Tensor:
-        """What the frozen layers make of the tokens: [texts, tokens, width]."""
-        real, w = ids != 0, self.weights
-        hidden = (
-            w["embeddings.word_embeddings.weight"][ids]
-            + w["embeddings.position_embeddings.weight"][: ids.shape[1]]
-            + w["embeddings.token_type_embeddings.weight"][(real & ~own).long()]
-        )
-        hidden = _norm(hidden, (w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]))
-        for layer in self.encoder[: self.shape.first]:
-            layer.eval()  # no dropout where nothing learns
-            hidden = layer(hidden, real)
-        return hidden
-
-    def upper(self, hidden: Tensor, real: Tensor, own: Tensor) -> Tensor:
-        """[texts, LEVELS + categories]."""
-        for layer in self.encoder[self.shape.first :]:
+        real = ids != 0
+        hidden = self._embedded(ids, own | ~real)
+        for layer in self.encoder:
             hidden = layer(hidden, real)
         inside = own[..., None]
         mean = (hidden * inside).sum(1) / inside.sum(1)
         most = hidden.masked_fill(~inside, -1e4).amax(1)
         inner = self.first(self.dropout(torch.cat([mean, most], 1)))
-        inner = functional.gelu(inner, approximate="tanh")
-        logits: Tensor = self.second(self.dropout(inner))
+        logits: Tensor = self.second(self.dropout(functional.gelu(inner, approximate="tanh")))
         return logits
+
+    def _embedded(self, ids: Tensor, newest: Tensor) -> Tensor:
+        w = self.weights
+        hidden = (
+            w["embeddings.word_embeddings.weight"][ids]
+            + w["embeddings.position_embeddings.weight"][: ids.shape[1]]
+            + w["embeddings.token_type_embeddings.weight"][(~newest).long()]
+        )
+        return _norm(hidden, (w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]))
 
     def changes(self) -> Iterator[tuple[str, LowRank]]:
         """What learns in the encoder, by the checkpoint's names."""
