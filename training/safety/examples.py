@@ -9,7 +9,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -56,6 +56,25 @@ def written() -> list[Example]:
     return found
 
 
+def supportive() -> list[Example]:
+    """What people say in the dialogues that Lanner's model is taught: all of it ordinary distress.
+
+    The last files are held out, and those before them are for development.
+    """
+    found: list[Example] = []
+    paths = sorted((files("training") / "corpus").iterdir(), key=lambda f: f.name)
+    paths = [path for path in paths if path.name.startswith("dialogues")]
+    for number, path in enumerate(paths, 1):
+        left = len(paths) - number
+        split = "holdout" if left < _HELD_FILES else "dev" if left < 2 * _HELD_FILES else "train"
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            turns = [{**turn, "level": 0} for turn in row["turns"]]
+            calm = {**row, "turns": turns, "language": "en", "split": split}
+            found += (replace(e, category="none", source="corpus") for e in _turns(calm))
+    return found
+
+
 def shared(data: Path) -> list[Example]:
     """The training parts of counsel_chat and helios172 under `data`; all ordinary distress
     but for the questions whose label stands in counsel_labels.csv."""
@@ -97,6 +116,7 @@ def _turns(row: dict[str, Any]) -> Iterator[Example]:
         said.append(turn["text"])
 
 
+_HELD_FILES = 3
 _EVERY = 3  # of many questions alike in kind, so that they do not outweigh the written ones
 
 

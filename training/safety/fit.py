@@ -21,7 +21,7 @@ from bot.safety.reading import Reader
 from bot.safety.rules import RuleBook
 from bot.safety.words import Words
 from training.safety import calibrate
-from training.safety.examples import CATEGORIES, SPLITS, Example, shared, written
+from training.safety.examples import CATEGORIES, SPLITS, Example, shared, supportive, written
 from training.safety.learn import Recipe, learn, logits
 from training.safety.net import LEVELS, Net
 from training.safety.ship import sha256, ship
@@ -32,7 +32,9 @@ SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
 # harder than real talk, for half of them were written to look like danger.
 ALARMS = {"concern": 0.10, "high": 0.03, "imminent": 0.01}
 NAMES = tuple(ALARMS)
-# In conversations the development turns are few and the alarms repeat, so never below these.
+# A conversation has many turns, and one alarm is enough to break into it.
+TURNS = 3
+# In conversations the development turns are few as well, so never below these.
 FLOORS = {"context.high": 0.5, "context.lean": 0.3}
 LEAN = 0.20  # the same for what is danger only beside a sign that a rule found
 
@@ -54,7 +56,7 @@ def fit(
 
     `keep` and `start` are files of learn.py.
     """
-    examples = written() + (shared(data) if data else [])
+    examples = written() + supportive() + (shared(data) if data else [])
     parts = {
         split: [e for e in examples if e.split == split] for split in ("train", "dev", "holdout")
     }
@@ -108,7 +110,8 @@ def _thresholds(
         truth = np.array([dev[i].level for i in rows])
         for i, name in enumerate(NAMES):
             p = calibrate.probability(found[rows, i].astype(float), platt[i])
-            quiet = calibrate.threshold(p, truth > 0, ALARMS[name])
+            share = ALARMS[name] / (TURNS if where == "context" else 1)
+            quiet = calibrate.threshold(p, truth > 0, share)
             chosen[f"{where}.{name}"] = round(quiet, 4)
         p = calibrate.probability(found[rows, 1].astype(float), platt[1])
         chosen[f"{where}.lean"] = round(calibrate.threshold(p, truth > 0, LEAN), 4)
