@@ -182,7 +182,8 @@ class ChatService:
             outcome = await self._write(asked, said, lambda request: self.writer.write(
                 request, guard, view.show))  # fmt: skip
             shown = [*before, *parts(outcome.text)]
-            if found.level is Level.CONCERN:
+            # Where the concern begins: numbers under every message would drive people away.
+            if found.level is Level.CONCERN and said.talk.risk < Level.CONCERN:
                 shown.append(self.gate.check_in(context).text)
             words = outcome.text if outcome.keep else None
             kept = await self.store.generated(asked.turn, shown, words, **outcome.made())

@@ -147,6 +147,17 @@ async def test_danger_is_answered_while_the_database_is_down(house: House) -> No
     assert house.model.asked == []
 
 
+async def test_a_concern_is_checked_on_where_it_begins_and_not_under_every_message(
+    house: House,
+) -> None:
+    await british(house)
+    for number, words in enumerate(("I feel like a burden to everyone", "everything is hopeless")):
+        house.world.say("you", words)
+        await house.until(lambda number=number: house.bot_says().count(GENERATED) > number)  # type: ignore[misc]
+        await house.lanner.inbox.quiet(30)
+    assert sum(LINE in text for text in house.bot_says()) == 1
+
+
 async def test_danger_is_answered_once_while_the_database_is_being_migrated(house: House) -> None:
     await british(house)
     await house.close()

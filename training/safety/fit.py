@@ -30,7 +30,7 @@ from training.safety.soup import soup
 SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
 # At most these shares of ordinary development messages may be flagged at a level; they are
 # harder than real talk, for half of them were written to look like danger.
-ALARMS = {"concern": 0.10, "high": 0.03, "imminent": 0.01}
+ALARMS = {"concern": 0.05, "high": 0.03, "imminent": 0.01}
 NAMES = tuple(ALARMS)
 # A conversation has many turns, and one alarm is enough to break into it.
 TURNS = 3
