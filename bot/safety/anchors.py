@@ -20,11 +20,14 @@ _EVERYDAY = frozenset(
     }
 )  # fmt: skip
 _UNSURE = "\0"  # no word: stands where a word may go on
+# "good ?bye" is one word or two.
+_OPTIONAL_BLANK = re.compile(r"[^\W_]* \?[^\W_]*")
 
 
 def anchors(phrase: str) -> frozenset[str] | None:
     """Words of which one must be there, or None when none is certain."""
-    found = [words for part in _parts(_without_optional(phrase)) if (words := _words(part))]
+    plain = _OPTIONAL_BLANK.sub(_UNSURE, _without_optional(phrase))
+    found = [words for part in _parts(plain) if (words := _words(part))]
     return min(found, key=_cost) if found else None
 
 

@@ -23,14 +23,14 @@ PATIENCE_S = 240
 T = TypeVar("T")
 
 
-def wait(met: Callable[[], T | None], what: str = "nothing came") -> T:
-    """What `met` finds once it finds something."""
+def wait(met: Callable[[], T | None], what: str | Callable[[], str] = "nothing came") -> T:
+    """What `met` finds once it finds something; `what` says what was there instead."""
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         if found := met():
             return found
         time.sleep(0.1)
-    pytest.fail(what)
+    pytest.fail(what if isinstance(what, str) else what())
 
 
 def said(message: dict[str, Any]) -> str:
@@ -119,6 +119,11 @@ class Someone:
     def replies(self) -> list[dict[str, Any]]:
         return [m for m in self.state()["messages"] if m["from"]["is_bot"]]
 
+    def seen(self) -> str:
+        """The end of the chat, for a test that waits in vain."""
+        state = self.state()
+        return json.dumps([state["messages"][-4:], state["draft"], state["action"]])
+
     def answers(self, before: int) -> list[str]:
         """What the bot has said since it had sent `before` messages; none while it still writes."""
         state = self.state()
@@ -131,7 +136,7 @@ class Someone:
         """Send, and wait until the bot has answered and writes no more."""
         before = len(self.replies())
         self.act("say", text=text)
-        return wait(lambda: self.answers(before))[-1]
+        return wait(lambda: self.answers(before), self.seen)[-1]
 
     def press(self, label: str) -> None:
         """Press the newest key with this label, once there is one."""

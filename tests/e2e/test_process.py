@@ -52,7 +52,7 @@ def test_a_killed_program_forgets_nothing_and_finishes_what_it_owed(
     program.end(signal.SIGKILL)
     program.start()
     assert [m.get("text") for m in you.state()["messages"]][: len(shown)] == shown
-    wait(lambda: you.answers(before))
+    wait(lambda: you.answers(before), you.seen)
     told = [m.get("text") for m in you.state()["messages"] if not m["from"]["is_bot"]]
     assert told.count("Tell me a long story about my cat Xyzzy.") == 1
     assert "Xyzzy" in you.exported()

@@ -111,11 +111,13 @@ async def test_a_picture_that_is_told_to_wait_gives_way_to_the_text_that_stays(
     # So long that the text would never come if it waited for the picture's turn.
     limit = house.faults.flood(method, 3600)
     house.model.free.clear()
-    house.world.say("ada", "number 1")
+    # Two sentences: the guard holds the last one back, so only the first is a picture.
+    words = "number 1. Two sentences"
+    house.world.say("ada", words)
     await house.until(lambda: limit.met)
     pictures = len(house.faults.of(method))
     house.model.free.set()
-    await house.until(lambda: answers(house, "ada") == [heard("number 1")])
+    await house.until(lambda: answers(house, "ada") == [heard(words)])
     await house.settled()
     after = [call for call in house.faults.of(method)[pictures:] if call.outcome == "done"]
     assert len(after) == (1 if streaming == "edit" else 0)
