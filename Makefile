@@ -52,9 +52,11 @@ lint: $(VENV)/.dev ## style, types and the walls between the rooms
 train: $(VENV)/.dev ## train the demo adapter (PRESET=default for a GPU), with its report
 	$(PYTHON) -m training fit --preset $(or $(PRESET),demo)
 
-# A process for each core, a file at a time; more threads inside each would only wait.
+# A process for each core, a file at a time; more threads inside each would only wait. The whole
+# program and a browser need the machine for themselves.
 test: lint ## set everything up, lint, and run the tests
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile --ignore=tests/e2e
+	$(PYTHON) -m pytest tests/e2e
 
 bench: $(VENV)/.dev ## the demo model beside generate of transformers, on this machine's CPU
 	$(PYTHON) tests/benchmarks/cpu.py

@@ -63,7 +63,8 @@ class Program:
             "LANNER_MODEL": "demo",
             # Without its adapter the demo model writes at length, so that there is time to stop it.
             "LANNER_ADAPTER": "none",
-            "LANNER_MAX_NEW_TOKENS": "120",
+            # Long enough that a slow browser sees a reply grow.
+            "LANNER_MAX_NEW_TOKENS": "320",
             # Greedy: the same words at every run.
             "LANNER_TEMPERATURE": "0",
             # Threads that wait for each other on a busy machine are slower than one alone.

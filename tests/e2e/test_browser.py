@@ -127,27 +127,40 @@ def test_a_newcomer_starts_agrees_and_gets_an_answer(opened: Open) -> None:
 def test_words_stream_in_and_stop_ends_them(opened: Open, you: Someone) -> None:
     page = opened()
     page.locator(".row").first.wait_for()
-    before = len(incoming(page))
-    send(page, "Please tell me a very long story about a lighthouse, with many details.")
-    seen: list[str] = []
-    stop = page.get_by_role("button", name=re.compile("stop", re.IGNORECASE)).first
-    stop.wait_for()
-    end = time.monotonic() + PATIENCE_S
-    while len(seen) < 4 and time.monotonic() < end:
-        page.wait_for_timeout(60)
-        words = incoming(page)
-        now = words[-1] if len(words) > before else ""
-        if now.strip(" ….") not in ("", "Thinking") and now not in seen:
-            seen.append(now)
+    # A browser on a busy machine may draw nothing until a reply is whole: then the next one counts.
+    for _ in range(5):
+        before = len(incoming(page))
+        seen = growing(page, before)
+        if len(seen) == 4:
+            break
     assert len(seen) == 4
     assert [len(s) for s in seen] == sorted(len(s) for s in seen)
     assert seen[-1].startswith(seen[0])
-    stop.click()
+    page.get_by_role("button", name=re.compile("stop", re.IGNORECASE)).first.click()
     final = answered(page, before)
-    # Unstopped, this reply goes on for 120 tokens.
-    assert len(final) < 400
+    # Unstopped, this reply goes on for 320 tokens.
+    assert len(final) < 1000
     assert final.startswith(seen[0])
     assert you.replies()[-1]["text"]
+
+
+def growing(page: Page, before: int) -> list[str]:
+    """Ask for a long reply; the first four of its lengths that the page shows, or fewer."""
+    send(page, "Please tell me a very long story about a lighthouse, with many details.")
+    seen: list[str] = []
+    quiet_since = time.monotonic()
+    while len(seen) < 4 and time.monotonic() - quiet_since < 45:
+        page.wait_for_timeout(60)
+        words = incoming(page)
+        now = words[-1] if len(words) > before else ""
+        if (
+            now.strip(" ….") not in ("", "Thinking")
+            and "being loaded" not in now
+            and now not in seen
+        ):
+            seen.append(now)
+            quiet_since = time.monotonic()
+    return seen
 
 
 def test_a_photo_is_shown_and_answered(opened: Open, you: Someone) -> None:
