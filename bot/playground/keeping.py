@@ -47,25 +47,22 @@ class Keeping:
         """Save in the background."""
         self._task = asyncio.create_task(self._run(), name="the page's chats on disk")
 
-    def settle(self) -> None:
-        """Save now: what a caller is told was done must outlive a death right after it."""
-        self._save()
-
     async def stop(self) -> None:
         """Save once more."""
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._save()
+        self.save()
 
     async def _run(self) -> None:
         while True:
             if self._world.version == self._saved_version:
                 await self._world.changed.wait()
             await asyncio.sleep(EVERY_S)
-            self._save()
+            self.save()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Save now: what a caller is told was done must outlive a death right after it."""
         if self._world.version == self._saved_version:
             return
         try:

@@ -52,7 +52,7 @@ class Playground:
         self.faults = faults or Faults()
         self._lines = Lines()
         self._keeping = Keeping(self.world, keep) if keep else None
-        settle = self._keeping.settle if self._keeping else lambda: None
+        settle = self._keeping.save if self._keeping else lambda: None
         self._calls = Calls(self.world, token, self.faults, self._lines, settle)
         self._page = Page(self.world, banner, settle)
         self._hooks = Hooks(self.world, self._answered, webhook_retry_s)

@@ -26,14 +26,13 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|endoftext|>")
 
 
-def falcon(seed: int = 0) -> Any:
-    """Two layers in Falcon-7B's architecture: multi-query, parallel, rotary, no bias."""
-    torch.manual_seed(seed)
-    config = FalconConfig(
-        vocab_size=257,
-        hidden_size=64,
+def config(vocabulary: int, hidden: int, heads: int) -> FalconConfig:
+    """Two layers with all that makes a Falcon-7B one."""
+    return FalconConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
         num_hidden_layers=2,
-        num_attention_heads=4,
+        num_attention_heads=heads,
         multi_query=True,
         parallel_attn=True,
         new_decoder_architecture=False,
@@ -43,7 +42,12 @@ def falcon(seed: int = 0) -> Any:
         eos_token_id=0,
         max_position_embeddings=512,
     )
-    model = FalconForCausalLM(config).eval()
+
+
+def falcon(seed: int = 0) -> Any:
+    """Two layers in Falcon-7B's architecture: multi-query, parallel, rotary, no bias."""
+    torch.manual_seed(seed)
+    model = FalconForCausalLM(config(vocabulary=257, hidden=64, heads=4)).eval()
     for parameter in model.parameters():
         # Larger weights than the default make greedy choices clear-cut and varied.
         parameter.data.mul_(6.0 if parameter.dim() > 1 else 1.0)

@@ -15,6 +15,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, cast
 
+from training.data.sources import CORPUS, read_file, shipped_files
+
 CATEGORIES = ("none", "suicide", "selfharm", "violence", "harm_others", "eating", "minor",
               "psychosis", "method")  # fmt: skip
 SPLITS = ("train", "dev", "holdout")
@@ -62,13 +64,11 @@ def supportive() -> list[Example]:
     The last files are held out, and those before them are for development.
     """
     found: list[Example] = []
-    paths = sorted((files("training") / "corpus").iterdir(), key=lambda f: f.name)
-    paths = [path for path in paths if path.name.startswith("dialogues")]
+    paths = shipped_files(CORPUS)
     for number, path in enumerate(paths, 1):
         left = len(paths) - number
         split = "holdout" if left < _HELD_FILES else "dev" if left < 2 * _HELD_FILES else "train"
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+        for _, row in read_file(path):
             turns = [{**turn, "level": 0} for turn in row["turns"]]
             calm = {**row, "turns": turns, "language": "en", "split": split}
             found += (replace(e, category="none", source="corpus") for e in _turns(calm))

@@ -10,26 +10,14 @@ from transformers import FalconConfig, FalconForCausalLM
 from model.decoders.falcon import layout
 from model.decoders.falcon.shape import Shape, shape_of
 from model.decoders.falcon.weights import Weights, build
+from tests.model import tiny
 
 SHAPE = Shape(hidden=128, heads=2, layers=2, vocabulary=288)
 VOCABULARY = 283  # does not fill its last tile
 
 
 def config() -> FalconConfig:
-    return FalconConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        multi_query=True,
-        parallel_attn=True,
-        new_decoder_architecture=False,
-        bias=False,
-        alibi=False,
-        bos_token_id=0,
-        eos_token_id=0,
-        max_position_embeddings=512,
-    )
+    return tiny.config(VOCABULARY, SHAPE.hidden, SHAPE.heads)
 
 
 def falcon(seed: int = 0) -> Any:
