@@ -8,15 +8,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers import FalconForCausalLM
 
 from model.adapters import named
 from model.decoders.reference import ReferenceDecoder
+from model.loading import check_quantised, repair_falcon
 from tests.model import tiny
 from tests.training import small
 from training import base as bases
@@ -26,6 +29,7 @@ from training.errors import OutOfMemory, RecipeError, TrainingError
 from training.examples import Example
 from training.lora import parameters, set_active, wrap
 from training.merge import add, refuse_quantised
+from training.optimise import load_state, state_tensors
 from training.ranks import Ranks
 from training.recipe import LoraPart, ModelPart
 from training.run import Places, fit
@@ -282,3 +286,39 @@ def test_a_truncated_reply_would_not_end_so_eos_is_never_cut() -> None:
     found = [*small.examples(1), Example((5, 6, 7, 0), 2, "g", (), "")]
     (batch,) = micro_batches(found, [1], 100, "length")
     assert batch.labels[batch.labels != IGNORED].tolist() == [7, 0]
+
+
+def test_the_paged_optimiser_goes_on_from_its_saved_state_as_if_never_cut() -> None:
+    paged = pytest.importorskip("bitsandbytes.optim").PagedAdamW32bit
+
+    def run(steps: range, state: dict[str, torch.Tensor] | None) -> tuple[torch.Tensor, Any]:
+        optimiser = paged([parameter], lr=0.1)
+        if state is not None:
+            load_state(optimiser, state)
+        for step in steps:
+            parameter.grad = torch.full_like(parameter, 1.0 + step)
+            optimiser.step()
+        return parameter.detach().clone(), optimiser
+
+    with warnings.catch_warnings():  # on a CPU it says that it does not page
+        warnings.simplefilter("ignore", UserWarning)
+        parameter = torch.nn.Parameter(torch.ones(64, 80))
+        whole, _ = run(range(4), None)
+        parameter = torch.nn.Parameter(torch.ones(64, 80))
+        saved = state_tensors(run(range(2), None)[1])
+        resumed, _ = run(range(2, 4), saved)
+    assert set(saved) == {"0.step", "0.state1", "0.state2"}
+    assert torch.equal(resumed, whole)
+
+
+def test_all_128_linear_layers_of_a_32_layer_falcon_are_in_4_bits(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    config = tiny.falcon().config
+    config.num_hidden_layers = 32
+    FalconForCausalLM(config).save_pretrained(tmp_path)
+    repair_falcon()
+    cpu = torch.device("cpu")
+    options = bases.nf4_options(cpu, torch.float32)
+    model = FalconForCausalLM.from_pretrained(tmp_path, **options)
+    assert check_quantised(model) == 128
+    assert type(model.lm_head) is torch.nn.Linear
