@@ -123,6 +123,8 @@ def _decoder(
     model, tokenizer = _opened(source, nf4=cuda and not demo)
     slots = _slots(model.config, width)
     if not cuda and shape_of(model.config) is not None:
+        # Threads that wait for each other on a busy machine pack weights ten times slower than one.
+        torch.set_num_threads(1)
         fast = CpuDecoder(model, tokenizer, name, base=base, demo=demo, width=width, slots=slots)
         threads = choose_threads(fast)
         fast.path += f", {threads} threads" if threads > 1 else ", 1 thread"

@@ -18,7 +18,7 @@ import torch
 from model.adapters import check_base
 from model.decoders.cpu.llama import Llama
 from model.decoders.cpu.lora import Bank, read_bank
-from model.decoders.cpu.matrix import Kind
+from model.decoders.cpu.matrix import Asked
 from model.decoders.cpu.shape import shape_of
 from model.decoders.protocol import Draw, Noise
 from model.decoders.reference import Drawn, eos_ids
@@ -28,6 +28,8 @@ from model.types import AdapterInfo, AdapterRefused
 
 # Prompt tokens in one chunk: running streams wait for it, and shorter ones waste arithmetic.
 CHUNK = 64
+# Of each number of threads that is tried; a person waits for it.
+STEPS, PATIENCE_S = 6, 0.5
 
 
 @dataclass(slots=True)
@@ -70,7 +72,7 @@ class CpuDecoder:
         demo: bool = False,
         slots: int = 16,
         width: int = 4,
-        kind: Kind = "auto",
+        kind: Asked = "auto",
     ) -> None:
         shape = shape_of(model.config)
         if shape is None:
@@ -203,8 +205,8 @@ def choose_threads(decoder: CpuDecoder) -> int:
         torch.set_num_threads(threads)
         decoder.open(0, [1, 2], 0, Draw(0.0, 1.0, 0, 1.0, 0))
         decoder.extend({0: [1, 2]}, frozenset({0}))
-        times = []
-        for _ in range(6):
+        times: list[float] = []
+        while len(times) < STEPS and sum(times) < PATIENCE_S:
             began = time.perf_counter()
             decoder.step([0])
             times.append(time.perf_counter() - began)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch.nn.functional import scaled_dot_product_attention, silu
 
-from model.decoders.cpu.matrix import Kind, Matrix
+from model.decoders.cpu.matrix import Asked, Matrix
 from model.decoders.cpu.shape import Shape, paired
 
 
@@ -42,7 +42,7 @@ class Layer:
 class Llama:
     """Weights and KV, [layers][2, slots, groups, context, head] in fp32."""
 
-    def __init__(self, model: Any, shape: Shape, slots: int, context: int, kind: Kind) -> None:
+    def __init__(self, model: Any, shape: Shape, slots: int, context: int, kind: Asked) -> None:
         self.shape, self._context, self._slots = shape, context, slots
         body = model.model
         root = shape.hidden**0.5
@@ -193,7 +193,7 @@ def _with(
     return y if delta is None else delta.add(layer, matrix, x, y)
 
 
-def _layer(layer: Any, shape: Shape, kind: Kind, root: float) -> Layer:
+def _layer(layer: Any, shape: Shape, kind: Asked, root: float) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
     q, k = (paired(m.weight.detach(), shape.head) for m in (attention.q_proj, attention.k_proj))
     gate, up = mlp.gate_proj.weight.detach(), mlp.up_proj.weight.detach()

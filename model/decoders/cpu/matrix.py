@@ -15,28 +15,36 @@ bf16, 8-bit weights and MKL's fp32 at 1 to 128 rows, and is the most exact but f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch.nn.functional import linear
 
-Kind = Literal["auto", "fp32", "fp16", "int4"]
+Kind = Literal["fp32", "fp16", "int4"]
+Asked = Literal["auto", "fp32", "fp16"]
 GROUP = 32
 # The 4-bit kernel's block of outputs.
 BLOCK = 64
+PART = 128
 LARGEST_HALF = 65504.0
 
 
 class Matrix:
     """y = x Wᵀ for a weight [outputs, inputs]; `kind` tells how it is kept for a few rows."""
 
-    def __init__(self, weight: torch.Tensor, kind: Kind = "auto") -> None:
-        self.kind: Kind = _chosen(weight) if kind == "auto" else kind
-        self.dtype = torch.bfloat16 if self.kind == "int4" else torch.float32
-        self._weight = weight.float().contiguous()
+    def __init__(self, weight: torch.Tensor, kind: Asked = "auto") -> None:
+        weight = weight.float().contiguous()
+        four = four_bits(weight) if kind == "auto" else None
+        large = float(weight.abs().max()) > LARGEST_HALF
+        self.kind: Kind = ("fp32" if large else "fp16") if kind == "auto" else kind
+        self.dtype = torch.float32
+        self._weight = weight
         self._half: Any = None
-        if self.kind == "int4":
-            self._codes, self._scales, self._weight = _packed(self._weight)
+        if four is not None:
+            self.kind, self.dtype = "int4", torch.bfloat16
+            self._codes = torch._convert_weight_to_int4pack_for_cpu(four.codes, 1)
+            self._scales, self._weight = four.scales.transpose(0, 1).contiguous(), four.values
         if self.kind != "fp32":
             self._half = torch.ops.quantized.linear_prepack_fp16(self._weight, None)
             self._weight = torch.empty(weight.shape, device="meta")
@@ -71,42 +79,48 @@ class Matrix:
         return int(count * each[self.kind])
 
 
-def four_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Codes in [0, 15], int32, and each group's step and lowest level, [outputs, groups]."""
+@dataclass(frozen=True, slots=True)
+class FourBits:
+    """A weight on 16 even levels a group, as the 4-bit kernel takes it.
+
+    Codes in [0, 15], int32 [outputs, inputs]; each group's step and middle, bf16
+    [outputs, groups, 2]; the values that they stand for, fp32 [outputs, inputs].
+    """
+
+    codes: torch.Tensor
+    scales: torch.Tensor
+    values: torch.Tensor
+
+
+def four_bits(weight: torch.Tensor) -> FourBits | None:
+    """None unless the fp32 weight's own values stand on such levels, within 16-bit rounding."""
     outputs, inputs = weight.shape
-    groups = weight.float().view(outputs, inputs // GROUP, GROUP)
-    low, high = groups.amin(dim=2), groups.amax(dim=2)
-    step = ((high - low) / 15).clamp(min=1e-12)
-    codes = ((groups - low.unsqueeze(2)) / step.unsqueeze(2)).round().clamp(0, 15)
-    return codes.to(torch.int32).view(outputs, inputs), step, low
+    if inputs % GROUP or outputs % BLOCK or float(weight.abs().max()) > LARGEST_HALF:
+        return None
+    kept = FourBits(
+        torch.empty(outputs, inputs, dtype=torch.int32),
+        torch.empty(outputs, inputs // GROUP, 2, dtype=torch.bfloat16),
+        torch.empty(outputs, inputs),
+    )
+    # A part stays in the processor's cache through all passes over it.
+    off = sum(_levels(weight[at : at + PART], kept, at) for at in range(0, outputs, PART))
+    return kept if off < 0.01 * outputs * inputs else None
 
 
-def on_levels(weight: torch.Tensor) -> bool:
-    """Whether the weight's own values stand on 16 even levels a group, within 16-bit rounding."""
-    outputs, inputs = weight.shape
-    if inputs % GROUP:
-        return False
-    codes, step, low = four_bits(weight)
-    groups = weight.float().view(outputs, inputs // GROUP, GROUP)
-    back = codes.view(groups.shape) * step.unsqueeze(2) + low.unsqueeze(2)
-    # Values off their level by more than a tenth of a step; 16-bit rounding moves few so far.
-    off = (back - groups).abs() > 0.1 * step.unsqueeze(2)
-    return bool(off.float().mean() < 0.01)
-
-
-def _chosen(weight: torch.Tensor) -> Kind:
-    if float(weight.abs().max()) > LARGEST_HALF:
-        return "fp32"
-    return "int4" if weight.shape[0] % BLOCK == 0 and on_levels(weight) else "fp16"
-
-
-def _packed(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The kernel's codes and scales, and the values that they stand for."""
-    outputs, inputs = weight.shape
-    codes, step, low = four_bits(weight)
-    # The kernel computes (code - 8) · step + zero, step and zero in bf16.
-    scales = torch.stack([step, low + 8 * step], dim=-1).bfloat16()
-    groups = (codes - 8).view(outputs, inputs // GROUP, GROUP)
-    values = groups * scales[..., :1].float() + scales[..., 1:].float()
-    packed = torch._convert_weight_to_int4pack_for_cpu(codes, 1)
-    return packed, scales.transpose(0, 1).contiguous(), values.view(outputs, inputs)
+def _levels(weight: torch.Tensor, kept: FourBits, at: int) -> int:
+    """Fill the rows from `at` on; how many values are off their level by over a tenth of a step."""
+    rows = slice(at, at + len(weight))
+    groups = weight.view(len(weight), -1, GROUP)
+    low, high = groups.aminmax(dim=2, keepdim=True)
+    step = ((high - low) / 15).clamp_(min=1e-12)
+    exact = (groups - low).div_(step)
+    codes = exact.round()
+    # 16-bit rounding moves few values so far.
+    off = int(exact.sub_(codes).abs_().gt_(0.1).sum())
+    # The kernel computes (code - 8) · step + middle, step and middle in bf16.
+    torch.cat([step, low + 8 * step], dim=2, out=kept.scales[rows])
+    kept.codes[rows] = codes.view(weight.shape)
+    scales = kept.scales[rows].float()
+    values = codes.sub_(8).mul_(scales[..., :1]).add_(scales[..., 1:])
+    kept.values[rows] = values.view(weight.shape)
+    return off
