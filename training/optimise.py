@@ -45,7 +45,7 @@ def optimiser(
 
 def state_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The optimiser's state under names such as `3.exp_avg`."""
-    # bitsandbytes' own state_dict hides its moments from FSDP in a dictionary; it loads either form.
+    # That of bitsandbytes hides its moments from FSDP in a dictionary; it loads either form.
     whole = torch.optim.Optimizer.state_dict(optimiser)
     return {
         f"{number}.{key}": value if isinstance(value, torch.Tensor) else torch.tensor(value)
