@@ -62,9 +62,9 @@ def learn(
     of another run, whose network learns on.
     """
     torch.manual_seed(recipe.seed)
-    net = build(folder, recipe.shape, recipe.drop)
+    net = build(folder, recipe.shape, recipe.drop, device())
     if start is not None:
-        net.load_state_dict(torch.load(start, weights_only=True)["net"])
+        net.load_state_dict(_load(start)["net"])
     windows = Windows(examples, reader)
     run = _Run(recipe, net, windows)
     done = run.resume(keep)
@@ -84,6 +84,7 @@ class _Run:
 
     def __init__(self, recipe: Recipe, net: Net, windows: Windows) -> None:
         self.recipe, self.net, self.windows = recipe, net, windows
+        self.device = next(net.parameters()).device
         self.mean = {name: value.clone() for name, value in net.state_dict().items()}
         self.optimiser = AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
         self.done = 0.0  # epochs
@@ -92,7 +93,7 @@ class _Run:
         """Go on from what is kept; the number of epochs that are done already."""
         if keep is None or not keep.exists():
             return 0
-        state = torch.load(keep, weights_only=True)
+        state = _load(keep)
         if state["recipe"] != str(self.recipe):
             return 0
         self.net.load_state_dict(state["net"])
@@ -118,7 +119,7 @@ class _Run:
 
     def _learn(self, rows: Sequence[Row], share: float) -> float:
         """`share`: of an epoch."""
-        out = self.net(*batch([row.tokens for row in rows]))
+        out = self.net(*batch([row.tokens for row in rows], self.device))
         wrong = loss(out, [row.example for row in rows], self.recipe.pull)
         self.optimiser.zero_grad()
         wrong.mean().backward()  # type: ignore[no-untyped-call]
@@ -127,12 +128,22 @@ class _Run:
             group["lr"] = self.recipe.rate * _pace(self.done / self.recipe.epochs)
         self.optimiser.step()
         self.done += share
-        with torch.no_grad():
-            for name, value in self.net.state_dict().items():
-                self.mean[name].lerp_(value, 1 - self.recipe.memory)
+        state = self.net.state_dict()
+        torch._foreach_lerp_(
+            [self.mean[name] for name in state], list(state.values()), 1 - self.recipe.memory
+        )
         for row, each in zip(rows, wrong.tolist(), strict=True):
             self.windows.wrong[row.at] = each
         return wrong.sum().item()
+
+
+def device() -> torch.device:
+    """Where networks learn: a GPU learns in a minute what two cores learn in an hour."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return dict(torch.load(path, weights_only=True, map_location=device()))
 
 
 def _dice(recipe: Recipe, *what: object) -> random.Random:
@@ -147,10 +158,11 @@ def logits(
     flat = [(i, window) for i, own in enumerate(windows) for window in own]
     flat.sort(key=lambda pair: len(pair[1].ids))
     best: dict[int, npt.NDArray[np.float32]] = {}
+    where = next(net.parameters()).device
     with torch.inference_mode():
         for at in range(0, len(flat), rows):
             part = flat[at : at + rows]
-            out = net(*batch([window for _, window in part])).numpy()
+            out = net(*batch([window for _, window in part], where)).cpu().numpy()
             for (i, _), row in zip(part, out, strict=True):
                 if i not in best or row[1] > best[i][1]:
                     best[i] = row

@@ -36,11 +36,12 @@ class Pull:
 
 def loss(out: Tensor, examples: Sequence[Example], pull: Pull) -> Tensor:
     """That of each text of a batch: [texts]."""
-    weight = torch.tensor([e.weight for e in examples])
-    targets, counts = _targets(examples, pull)
+    weight = torch.tensor([e.weight for e in examples], device=out.device)
+    targets, counts = (t.to(out.device) for t in _targets(examples, pull))
     levels = functional.binary_cross_entropy_with_logits(out[:, :LEVELS], targets, reduction="none")
     kinds = torch.tensor(
-        [NO_CATEGORY if e.category is None else CATEGORIES.index(e.category) for e in examples]
+        [NO_CATEGORY if e.category is None else CATEGORIES.index(e.category) for e in examples],
+        device=out.device,
     )
     category = functional.cross_entropy(out[:, LEVELS:], kinds, reduction="none")
     each = (levels * counts).sum(1) + pull.category * category

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from bot.safety.encoder import HEADS, Tokens
 
+_CPU = torch.device("cpu")
 LEVELS = 3  # at least a concern, at least high, imminent
 
 
@@ -178,12 +179,14 @@ class _Frozen(nn.Module):
         return functional.linear(x, self.weight, self.bias)
 
 
-def build(folder: Path, shape: Shape, drop: float = 0.1) -> Net:
+def build(folder: Path, shape: Shape, drop: float = 0.1, device: torch.device = _CPU) -> Net:
     """The published encoder with fresh low-rank changes and a fresh head."""
-    return Net(load_file(folder / "model.safetensors"), shape, drop)
+    weights = load_file(folder / "model.safetensors", device=str(device))
+    floats = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
+    return Net(floats, shape, drop).to(device)
 
 
-def batch(rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+def batch(rows: Sequence[Tokens], device: torch.device = _CPU) -> tuple[Tensor, Tensor]:
     """`ids` and `own`, padded to the longest."""
     longest = max(len(row.ids) for row in rows)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
@@ -191,7 +194,7 @@ def batch(rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
         own[i, row.start : len(row.ids)] = True
-    return ids, own
+    return ids.to(device), own.to(device)
 
 
 def _norm(x: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:

@@ -19,7 +19,7 @@ from training.safety.net import Net, build
 
 def soup(nets: Sequence[Net], folder: Path) -> Net:
     """One network with the mean of all changes and heads. All must share their shape."""
-    states = [net.state_dict() for net in nets]
+    states = [{name: t.cpu() for name, t in net.state_dict().items()} for net in nets]
     shape = replace(nets[0].shape, rank=nets[0].shape.rank * len(nets))
     mixed = {name: _mixed(name, [state[name] for state in states]) for name in states[0]}
     net = build(folder, shape)

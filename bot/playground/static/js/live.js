@@ -46,6 +46,9 @@ export class Live {
     this.since = performance.now();
     if (still.matches || document.hidden || !more) this.draw(this.text.length);
     else requestAnimationFrame((now) => this.step(now));
+    // A busy browser may give no frame for seconds; the words do not wait for it.
+    clearTimeout(this.late);
+    this.late = setTimeout(() => this.kind === "draft" && this.draw(this.text.length), 2 * CATCH_UP_MS);
   }
 
   step(now) {
