@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import SubprocessError
 
 import torch
 
@@ -136,4 +137,8 @@ def _triton(cache: Path) -> tuple[Build | None, str]:
 
     # Beside the other things that a start makes once, so that the next one finds them.
     triton.knobs.cache.dir = str(cache / "triton")
+    try:
+        triton.runtime.driver.active.get_current_device()  # builds what launches kernels
+    except (RuntimeError, OSError, SubprocessError):
+        return None, "The Triton kernels need a C compiler and Python's headers."
     return lambda weights, slots: TritonBackend(weights, slots=slots, context=CONTEXT), ""
