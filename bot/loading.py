@@ -21,6 +21,7 @@ def model_for(settings: Settings) -> Model:
         slots=settings.lanner_slots,
         capacity=settings.lanner_queue_capacity,
         remote_key=key.get_secret_value() if key else None,
+        kernels=settings.lanner_kernels,
     )
 
 

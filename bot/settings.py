@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Replies written at the same time. By default few on a CPU, many on a GPU.",
     )
+    lanner_kernels: Literal["auto", "compiled", "triton", "bitsandbytes"] = Field(
+        default="auto",
+        description="How Falcon runs on a GPU: compiled (Hopper and nvcc), triton, bitsandbytes, "
+        "or auto, the first of these that can.",
+    )
     lanner_max_new_tokens: int = Field(
         default=200, ge=8, le=2048, description="The longest reply, tokens."
     )

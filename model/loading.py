@@ -35,19 +35,20 @@ def open_model(
     slots: int | None = None,
     capacity: int = 64,
     remote_key: str | None = None,
+    kernels: str = "auto",
     say: Callable[[str], None] = print,
 ) -> Model:
     """A model whose `start()` loads; nothing heavy happens here.
 
     `model` may be a server: http://host:8000/v1#name. `slots` is how many
-    replies may be written at the same time.
+    replies may be written at the same time. `kernels` is for Falcon on a GPU.
     """
     if model is not None and model.startswith(("http://", "https://")):
         url, _, name = model.partition("#")
         return RemoteModel(url, name or "default", key=remote_key, capacity=capacity)
 
     def engine(name: str | None) -> Engine:
-        return Engine(load_decoder(name, data_dir, say, slots))
+        return Engine(load_decoder(name, data_dir, say, slots, kernels))
 
     return WorkerQueue(
         lambda: engine(model),
@@ -64,6 +65,7 @@ def load_decoder(
     data_dir: Path,
     say: Callable[[str], None],
     width: int | None = None,
+    kernels: str = "auto",
 ) -> Decoder:
     """A decoder for the named model, or for what suits this machine."""
     import torch
@@ -77,11 +79,12 @@ def load_decoder(
         say("Loading the demo model, SmolLM2-135M-Instruct; a real service runs Falcon-7B.")
         return _decoder(str(demo_folder(data_dir, say)), HUB_ID, HUB_ID, width, demo=True)
     say(f"Loading {name}.")
-    return _fast_falcon(name, width, data_dir, say) or _decoder(name, name, canonical(name), width)
+    fast = _fast_falcon(name, width, data_dir, say, kernels)
+    return fast or _decoder(name, name, canonical(name), width)
 
 
 def _fast_falcon(
-    name: str, width: int | None, data_dir: Path, say: Callable[[str], None]
+    name: str, width: int | None, data_dir: Path, say: Callable[[str], None], kernels: str
 ) -> Decoder | None:
     """Falcon on kernels of its own, if it is a Falcon and the GPU is one for them."""
     import torch
@@ -98,6 +101,7 @@ def _fast_falcon(
             width=width or GPU_SLOTS,
             cache=data_dir / "cache",
             say=say,
+            kernels=kernels,
         )
     except torch.OutOfMemoryError as error:
         raise DoesNotFit(

@@ -55,6 +55,17 @@ class Drawn(Protocol):
         """One token for each pick, -1 where logits were not finite; waits for the device."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Tokens that are drawn already."""
+
+    tokens: list[int]
+
+    def read(self) -> list[int]:
+        """One token a pick."""
+        return self.tokens
+
+
 class Backend(Protocol):
     """A way to compute. Slot `slots` (one more than may be used) takes rows that only pad."""
 

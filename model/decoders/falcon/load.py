@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from subprocess import SubprocessError
 
 import torch
 
@@ -27,6 +27,9 @@ CONTEXT = 2048
 PARKED = 4
 # Activations of a step and a prompt, and CUDA's own.
 WORKING_BYTES = 1_500_000_000
+TURING = (7, 5)
+
+Build = Callable[[Weights, int], Backend]
 
 
 def decoder(
@@ -37,8 +40,13 @@ def decoder(
     width: int,
     cache: Path,
     say: Callable[[str], None],
+    kernels: str = "auto",
 ) -> FalconDecoder | None:
-    """Falcon on the fastest kernels that this machine can run; raises ModelUnavailable."""
+    """Falcon on the fastest kernels that this machine can run; raises ModelUnavailable.
+
+    `kernels` may name those that are wanted: compiled, triton or bitsandbytes,
+    which are the reference decoder's.
+    """
     from transformers import AutoConfig, AutoTokenizer
 
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
@@ -46,7 +54,7 @@ def decoder(
         shape = shape_of(config)
     except ModelUnavailable:
         return None
-    build = _backend(cache, say)
+    build = _backend(kernels, cache, say)
     if build is None:
         return None
     slots = fit(shape, width, name, torch.cuda.mem_get_info()[0])
@@ -87,22 +95,50 @@ def need(shape: Shape) -> int:
     return shape.layers * (units * UNIT // (TILE * BLOCK) + 3 * lora) + tables
 
 
-def _backend(cache: Path, say: Callable[[str], None]) -> Callable[[Weights, int], Backend] | None:
-    """The constructor of the fastest backend that can run here."""
+def _backend(kernels: str, cache: Path, say: Callable[[str], None]) -> Build | None:
+    """The constructor of the fastest backend that can run here, or of the one asked for."""
+    found, missing = None, ""
+    for name, look in (("compiled", _compiled), ("triton", _triton)):
+        if kernels in ("auto", name):
+            found, reason = look(cache)
+            missing = missing or reason
+        if found is not None:
+            break
+    if kernels not in ("auto", "bitsandbytes") and found is None:
+        raise ModelUnavailable(f"{missing} Set LANNER_KERNELS to auto for those that can run.")
+    if missing:
+        say(f"{missing} {'Triton’s' if found else 'bitsandbytes’'} are used, which are slower.")
+    return found
+
+
+def _compiled(cache: Path) -> tuple[Build | None, str]:
+    """The compiled kernels, or why they cannot run here."""
     from model.decoders.falcon.cuda import build
     from model.decoders.falcon.cuda.backend import CudaBackend
 
-    if torch.cuda.get_device_capability()[0] == 9 and build.compiler() is not None:
-        try:
-            build.library(cache)
-        except ModelUnavailable as error:
-            say(f"{error} Slower kernels are used.")
-        else:
+    if torch.cuda.get_device_capability()[0] != 9 or build.compiler() is None:
+        return None, "The compiled kernels need a Hopper GPU and nvcc."
+    try:
+        build.library(cache)
+    except ModelUnavailable as error:
+        return None, str(error)
+    return lambda weights, slots: CudaBackend(weights, cache, slots=slots, context=CONTEXT), ""
 
-            def compiled(weights: Weights, slots: int) -> Any:
-                return CudaBackend(weights, cache, slots=slots, context=CONTEXT)
 
-            return compiled
-    else:
-        say("The compiled kernels need a Hopper GPU and nvcc; slower kernels are used.")
-    return None
+def _triton(cache: Path) -> tuple[Build | None, str]:
+    """Triton's kernels, or why they cannot run here."""
+    try:
+        import triton
+    except ImportError:
+        return None, "The Triton kernels need the package triton, which comes with torch for CUDA."
+    if torch.cuda.get_device_capability() < TURING:
+        return None, "The Triton kernels need a GPU of compute capability 7.5 or more."
+    from model.decoders.falcon.triton.backend import TritonBackend
+
+    # Beside the other things that a start makes once, so that the next one finds them.
+    triton.knobs.cache.dir = str(cache / "triton")
+    try:
+        triton.runtime.driver.active.get_current_device()  # builds what launches kernels
+    except (RuntimeError, OSError, SubprocessError):
+        return None, "The Triton kernels need a C compiler and Python's headers."
+    return lambda weights, slots: TritonBackend(weights, slots=slots, context=CONTEXT), ""

@@ -8,29 +8,17 @@ use and every row attends for itself. Runs on a CPU or a GPU.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as nn
 
 from model.decoders.falcon import banks, layout
-from model.decoders.falcon.backend import NEWEST, Rows
+from model.decoders.falcon.backend import NEWEST, Known, Rows
 from model.decoders.falcon.banks import Bank
 from model.decoders.falcon.philox import gumbel
 from model.decoders.falcon.shape import HEAD
 from model.decoders.falcon.weights import Weights
 from model.decoders.protocol import Draw
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Tokens that are drawn already."""
-
-    tokens: list[int]
-
-    def read(self) -> list[int]:
-        """One token a pick."""
-        return self.tokens
 
 
 class PlainBackend:

@@ -1,6 +1,6 @@
 """Falcon-7B's shape through Lanner's loader, queue and engine, beside HF generate.
 
-    python tests/benchmarks/gpu/falcon7b.py
+    python tests/benchmarks/gpu/falcon7b.py [--path triton] [--brief]
 
 The weights are random, so the text is noise and only sizes and speeds mean
 anything; no download is needed. HF generate runs on bitsandbytes NF4 with the
@@ -361,7 +361,7 @@ def hf_conversation(model: Any, tokenizer: Any) -> str:
     )
 
 
-def measure(folder: Path, shape: Shape) -> None:
+def measure(folder: Path, shape: Shape, kernels: str, *, brief: bool) -> None:
     def say(text: str) -> None:
         print(text, flush=True)
 
@@ -373,7 +373,7 @@ def measure(folder: Path, shape: Shape) -> None:
     say(f"random weights written in {time.perf_counter() - began:.0f} s")
     for what in ("quantised and packed", "loaded from the packed copy"):
         began = time.perf_counter()
-        decoder = loading.load_decoder(str(folder / "base"), folder, say)
+        decoder = loading.load_decoder(str(folder / "base"), folder, say, kernels=kernels)
         say(f"{what}: ready in {time.perf_counter() - began:.1f} s")
         if what.startswith("quantised"):
             del decoder
@@ -393,6 +393,20 @@ def measure(folder: Path, shape: Shape) -> None:
     )
     for people in (1, 8, 64):
         say(row(loop, queue, decoder.tokenizer, hf, people))
+    if not brief:
+        prompts_and_talks(loop, queue, decoder, hf, mine, say)
+    loop.run_until_complete(queue.stop())
+    loop.close()
+
+
+def prompts_and_talks(
+    loop: asyncio.AbstractEventLoop,
+    queue: WorkerQueue,
+    decoder: Any,
+    hf: Any,
+    mine: dict[int, float],
+    say: Callable[[str], None],
+) -> None:
     for tokens in PROMPTS:
         theirs = hf_prefill(hf, tokens)
         ratio = mine[tokens] / theirs
@@ -401,17 +415,15 @@ def measure(folder: Path, shape: Shape) -> None:
             f"ratio {ratio:.2f}"
         )
     say(f"HF, {PEOPLE} people: {hf_conversation(hf, decoder.tokenizer)}")
-    del hf
-    torch.cuda.empty_cache()
     say(f"Lanner, {PEOPLE} people: {loop.run_until_complete(conversation(queue, reload=False))}")
     say(f"Lanner, reloads meanwhile: {loop.run_until_complete(conversation(queue, reload=True))}")
-    loop.run_until_complete(queue.stop())
-    loop.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.parse_args()
+    parser.add_argument("--path", choices=("auto", "compiled", "triton"), default="auto")
+    parser.add_argument("--brief", action="store_true", help="only the table of 1, 8 and 64 people")
+    options = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("This needs a CUDA GPU.")
     print(
@@ -420,7 +432,7 @@ def main() -> None:
         f"{torch.__version__}, transformers {transformers.__version__}"
     )
     with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), FALCON)
+        measure(Path(folder), FALCON, options.path, brief=options.brief)
 
 
 if __name__ == "__main__":

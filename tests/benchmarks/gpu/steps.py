@@ -1,11 +1,11 @@
-"""Steps and prompts of Falcon-7B's shape on the compiled kernels: right, and how fast.
+"""Steps and prompts of Falcon-7B's shape on kernels of our own: right, and how fast.
 
-    python tests/benchmarks/gpu/steps.py
+    python tests/benchmarks/gpu/steps.py [--path triton]
 
 Random weights, two random adapters, random history. Logits are compared with
 the fp32 backend over the same dequantised weights; times are medians of graph
 replays; the roofline is the bytes that a step must read over the bandwidth of a
-large copy, measured in the same run. Needs a Hopper GPU and nvcc.
+large copy, measured in the same run. The compiled kernels need a Hopper GPU and nvcc.
 """
 
 
@@ -24,7 +24,7 @@ import torch
 from model.decoders.falcon import banks, lora, weights
 from model.decoders.falcon.backend import Rows
 from model.decoders.falcon.banks import Lora
-from model.decoders.falcon.cuda.backend import STEPS, CudaBackend
+from model.decoders.falcon.graphs import STEPS, GraphBackend
 from model.decoders.falcon.plain import PlainBackend
 from model.decoders.falcon.shape import Shape
 from model.decoders.protocol import Draw
@@ -56,7 +56,7 @@ def copy_bandwidth() -> float:
     return 2 * a.nbytes / (microseconds(lambda: b.copy_(a), 5) * 1e-6)
 
 
-def fill(backend: CudaBackend, plain: PlainBackend) -> None:
+def fill(backend: GraphBackend, plain: PlainBackend) -> None:
     """Two random adapters and the same random history in both."""
     shape, device = backend.shape, backend.device
     generator = torch.Generator(device).manual_seed(7)
@@ -98,14 +98,14 @@ def rows_at(count: int, context: int, *, mixed: bool) -> Rows:
     return rows
 
 
-def scores(backend: CudaBackend, count: int) -> torch.Tensor:
+def scores(backend: GraphBackend, count: int) -> torch.Tensor:
     """Logits of the last run, which must have been greedy."""
     torch.cuda.synchronize()
     stride = backend.arena.vocabulary
     return backend.arena.logits[: count * stride].view(count, stride).clone()
 
 
-def greedy(backend: CudaBackend) -> None:
+def greedy(backend: GraphBackend) -> None:
     for slot in range(SLOTS):
         backend.begin(slot, [1], Draw(0, 1, 0, 1, 0))
 
@@ -114,7 +114,7 @@ def error(mine: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((mine - wanted).norm() / wanted.norm())
 
 
-def check_steps(backend: CudaBackend, plain: PlainBackend) -> None:
+def check_steps(backend: GraphBackend, plain: PlainBackend) -> None:
     backend.use_banks(0, 2)
     kept = {}
     for count in (1, 2, 8, 16, 32, 64):
@@ -135,7 +135,7 @@ def check_steps(backend: CudaBackend, plain: PlainBackend) -> None:
     print(f"row 0 equals, bit for bit, its row alone in a batch of: {equal}", flush=True)
 
 
-def check_prompts(backend: CudaBackend, plain: PlainBackend) -> None:
+def check_prompts(backend: GraphBackend, plain: PlainBackend) -> None:
     for count in (9, 40, 64, 200, 500):
         rows = Rows()
         for slot, length in ((0, count - count // 3), (1, count // 3)):
@@ -152,13 +152,13 @@ def check_prompts(backend: CudaBackend, plain: PlainBackend) -> None:
         )
 
 
-def must_read(backend: CudaBackend) -> int:
+def must_read(backend: GraphBackend) -> int:
     """Bytes that any step has to read: weights, the head, one adapter."""
     w, bank = backend.arena.weights, backend.arena.banks[0]
     return w.w1.nbytes + w.w2.nbytes + w.head.nbytes + bank.memory_bytes()
 
 
-def time_steps(backend: CudaBackend, bandwidth: float) -> None:
+def time_steps(backend: GraphBackend, bandwidth: float) -> None:
     backend.use_banks(0, 1)
     print("| rows | history | greedy µs | sampling µs | tokens/s sampling | of the roofline |")
     print("|---|---|---|---|---|---|")
@@ -169,7 +169,7 @@ def time_steps(backend: CudaBackend, bandwidth: float) -> None:
                 for slot in range(SLOTS):
                     backend.begin(slot, [1], draw)
                 backend.run(rows_at(count, context, mixed=False)).read()
-                found.append(microseconds(backend._steps[count].replay))
+                found.append(microseconds(backend.steps[count]))
             least = (must_read(backend) + count * context * 8192) / bandwidth * 1e6
             rate = count / found[1] * 1e6
             print(
@@ -179,11 +179,16 @@ def time_steps(backend: CudaBackend, bandwidth: float) -> None:
             )
 
 
-def time_kernels(backend: CudaBackend) -> None:
+def recorded(backend: GraphBackend, launch: Callable[[], object]) -> Callable[[], None]:
+    with backend.stream.use():
+        return backend.stream.record(launch)
+
+
+def time_kernels(backend: GraphBackend) -> None:
     """Where a step's time goes: each kernel of a layer alone, one launch for each layer."""
     layers, n = backend.layers, backend.shape.layers
     for rows in (1, 8, 64, 512):
-        one, two = layers._streamed(rows) if rows <= 64 else layers._dequantised(rows)
+        one, two = layers.matrices(rows)
         if rows <= 64:
             backend.run(rows_at(rows, 512, mixed=False)).read()
         else:
@@ -192,9 +197,9 @@ def time_kernels(backend: CudaBackend) -> None:
                 prompt.add(0, pos, pos + 1, 0)
             backend.run(prompt).read()
         parts: dict[str, Callable[[int], None]] = {
-            "norm": lambda i, r=rows: layers.kernels.layer_norm(layers._norm(r, i)),
+            "norm": lambda i, r=rows: layers.norm(r, i),
             "W1": one,
-            "mix": lambda i, r=rows: layers.kernels.mix(layers._mixer(r, i, shared=False)),
+            "mix": lambda i, r=rows: layers.mix(r, i, shared=False),
             "W2": two,
         }
         single = dict(parts)
@@ -202,25 +207,17 @@ def time_kernels(backend: CudaBackend) -> None:
             parts["+".join(names)] = lambda i, n=names, p=single: [p[name](i) for name in n]
         said = []
         for name, part in parts.items():
-            graph = torch.cuda.CUDAGraph()
-            with (
-                torch.cuda.stream(backend._stream),
-                torch.cuda.graph(graph, stream=backend._stream),
-            ):
-                for i in range(n):
-                    part(i)
-            said.append(f"{name} {microseconds(graph.replay) / n:.1f}")
+            took = microseconds(recorded(backend, lambda p=part: [p(i) for i in range(n)]))
+            said.append(f"{name} {took / n:.1f}")
         if rows > 64:
             print(f"µs a kernel, {rows} rows: {', '.join(said)}", flush=True)
             continue
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(backend._stream), torch.cuda.graph(graph, stream=backend._stream):
-            layers.draw(rows, rows)
-        said.append(f"head and draw {microseconds(graph.replay):.0f}")
+        draw = recorded(backend, lambda r=rows: layers.draw(r, r))
+        said.append(f"head and draw {microseconds(draw):.0f}")
         print(f"µs a kernel, {rows} rows, history 512: {', '.join(said)}", flush=True)
 
 
-def time_prompts(backend: CudaBackend) -> None:
+def time_prompts(backend: GraphBackend) -> None:
     for count in (16, 64, 256, 512):
         rows = Rows()
         for pos in range(count):
@@ -235,8 +232,19 @@ def time_prompts(backend: CudaBackend) -> None:
         print(f"prompt of {count}: {took * 1e3:.2f} ms, {count / took:.0f} tokens/s", flush=True)
 
 
+def build(path: str, made: weights.Weights, cache: Path) -> GraphBackend:
+    if path == "triton":
+        from model.decoders.falcon.triton.backend import TritonBackend
+
+        return TritonBackend(made, slots=SLOTS, context=CONTEXT)
+    from model.decoders.falcon.cuda.backend import CudaBackend
+
+    return CudaBackend(made, cache, slots=SLOTS, context=CONTEXT)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--path", choices=("compiled", "triton"), default="compiled")
     parser.add_argument("--cache", type=Path, default=Path("data/cache"))
     parser.add_argument("--layers", type=int, default=FALCON.layers)
     options = parser.parse_args()
@@ -250,7 +258,8 @@ def main() -> None:
     print(f"random weights in {time.perf_counter() - began:.0f} s", flush=True)
     began = time.perf_counter()
     with torch.inference_mode():
-        backend = CudaBackend(made, options.cache, slots=SLOTS, context=CONTEXT)
+        backend = build(options.path, made, options.cache)
+        print(f"{backend.path}", flush=True)
         print(f"kernels and graphs in {time.perf_counter() - began:.0f} s", flush=True)
         print(f"memory {backend.memory_bytes() / 1e9:.2f} GB", flush=True)
         plain = PlainBackend(made, slots=SLOTS, context=CONTEXT)

@@ -1,4 +1,4 @@
-"""The compiled path beside the fp32 one, on two layers of Falcon-7B's width, random weights."""
+"""The fast paths beside the fp32 one, on two layers of Falcon-7B's width, random weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from model.decoders.falcon import weights
 from model.decoders.falcon.backend import NEWEST, Rows
 from model.decoders.falcon.cuda import build
-from model.decoders.falcon.cuda.backend import CudaBackend
+from model.decoders.falcon.graphs import GraphBackend
 from model.decoders.falcon.plain import PlainBackend, choose
 from model.decoders.falcon.shape import Shape
 from model.decoders.protocol import Draw
@@ -22,25 +22,32 @@ SLOTS, CONTEXT = 64, 2048
 GREEDY = Draw(0, 1, 0, 1, 0)
 
 
-def why_not() -> str:
+def why_not(path: str) -> str:
     if not torch.cuda.is_available():
         return "there is no CUDA device"
+    if path == "triton":
+        return "" if torch.cuda.get_device_capability() >= (7, 5) else "the GPU is too old"
     if torch.cuda.get_device_capability()[0] != 9:
         return "the GPU is not a Hopper"
     return "" if build.compiler() else "there is no nvcc"
 
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")]
+pytestmark = pytest.mark.gpu
+Both = tuple[GraphBackend, PlainBackend]
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CudaBackend, PlainBackend]]:
+@pytest.fixture(scope="module", params=["compiled", "triton"])
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Both]:
+    if why_not(request.param):
+        pytest.skip(why_not(request.param))
     from tests.benchmarks.gpu import steps
 
     cache: Path = tmp_path_factory.mktemp("cache")
     with torch.inference_mode():
         made = weights.random(SHAPE, torch.device("cuda"))
-        fast = CudaBackend(made, cache, slots=SLOTS, context=CONTEXT)
+        fast = steps.build(request.param, made, cache)
         plain = PlainBackend(made, slots=SLOTS, context=CONTEXT)
         steps.fill(fast, plain)
         fast.use_banks(0, 2)
@@ -53,9 +60,7 @@ def begin(backend: Any, draw: Draw) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 8, 64])
-def test_logits_are_within_5e_3_of_fp32_at_any_batch_and_history(
-    both: tuple[CudaBackend, PlainBackend], count: int
-) -> None:
+def test_logits_are_within_5e_3_of_fp32_at_any_batch_and_history(both: Both, count: int) -> None:
     from tests.benchmarks.gpu import steps
 
     fast, plain = both
@@ -67,9 +72,7 @@ def test_logits_are_within_5e_3_of_fp32_at_any_batch_and_history(
 
 
 @pytest.mark.parametrize("count", [9, 64, 65, 500])
-def test_prompts_leave_the_logits_of_fp32(
-    both: tuple[CudaBackend, PlainBackend], count: int
-) -> None:
+def test_prompts_leave_the_logits_of_fp32(both: Both, count: int) -> None:
     from tests.benchmarks.gpu import steps
 
     fast, plain = both
@@ -82,7 +85,7 @@ def test_prompts_leave_the_logits_of_fp32(
 
 
 def test_the_same_seed_writes_the_same_text_whatever_else_is_in_the_batch(
-    both: tuple[CudaBackend, PlainBackend],
+    both: Both,
 ) -> None:
     fast, _ = both
 
@@ -118,9 +121,7 @@ def test_the_same_seed_writes_the_same_text_whatever_else_is_in_the_batch(
         Draw(1.0, 0.9, 1, 1.0, 9),
     ],
 )
-def test_the_kernel_draws_what_the_plain_rule_draws(
-    both: tuple[CudaBackend, PlainBackend], draw: Draw
-) -> None:
+def test_the_kernel_draws_what_the_plain_rule_draws(both: Both, draw: Draw) -> None:
     """Over 64 rows; noise differs in the last bit of a logarithm, so one row may fall otherwise."""
     from tests.benchmarks.gpu import steps
 

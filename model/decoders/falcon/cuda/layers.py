@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 import torch
 
+from model.decoders.falcon.arena import WIDTH, product
 from model.decoders.falcon.cuda import jobs
-from model.decoders.falcon.cuda.arena import GROUP, WIDTH, Arena
+from model.decoders.falcon.cuda.arena import Arena
 from model.decoders.falcon.cuda.native import (
     Kernels,
     MatrixArgs,
@@ -47,15 +48,27 @@ class Layers:
         a = self.arena
         control = a.control(rows)
         self.kernels.embed(self.weights.embedding, control.token, control.slot, a.newest, a.r, rows)
-        matrices = self._streamed(rows) if rows <= WIDTH else self._dequantised(rows)
+        first, second = self.matrices(rows)
         for layer in range(self.shape.layers):
-            self.kernels.layer_norm(self._norm(rows, layer))
-            matrices[0](layer)
-            mixer = self._mixer(rows, layer, shared=shared)
-            if shared:
-                self.kernels.store_kv(mixer)
-            self.kernels.mix(mixer)
-            matrices[1](layer)
+            self.norm(rows, layer)
+            first(layer)
+            self.mix(rows, layer, shared=shared)
+            second(layer)
+
+    def norm(self, rows: int, layer: int) -> None:
+        """The norm before a layer: from r and the last sums to x."""
+        self.kernels.layer_norm(self._norm(rows, layer))
+
+    def mix(self, rows: int, layer: int, *, shared: bool) -> None:
+        """Attention and activation: from y1 to x2."""
+        mixer = self._mixer(rows, layer, shared=shared)
+        if shared:
+            self.kernels.store_kv(mixer)
+        self.kernels.mix(mixer)
+
+    def matrices(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
+        """The two matrices of a layer."""
+        return self._streamed(rows) if rows <= WIDTH else self._dequantised(rows)
 
     def draw(self, body_rows: int, picks: int) -> None:
         """Draw for the first `picks` entries of `pick`, after `body` of `body_rows` rows."""
@@ -112,7 +125,7 @@ class Layers:
             rows=rows,
             all_rows=body_rows or rows,
             hidden=self.shape.hidden,
-            groups=-(-self.shape.heads // GROUP),
+            groups=a.groups,
             epsilon=self.shape.epsilon,
         )
         for i, bank in enumerate(a.banks):
@@ -149,7 +162,7 @@ class Layers:
             heads=shape.heads,
             context=a.context,
             spans=a.spans,
-            groups_a_block=-(-shape.heads // GROUP) if rows > WIDE else 1,
+            groups_a_block=a.groups if rows > WIDE else 1,
             write_kv=0 if shared else 1,
         )
         for i, held in enumerate(a.banks):
@@ -189,22 +202,17 @@ class Layers:
     def _dequantised(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
         """The two matrices of a layer by cuBLAS, fp32 out."""
         a, shape, w = self.arena, self.shape, self.weights
-
-        def product(x: torch.Tensor, matrix: torch.Tensor, out: torch.Tensor) -> None:
-            to = out[: rows * matrix.shape[0]].view(rows, -1)
-            torch.mm(x[:rows], matrix.T, out_dtype=torch.float32, out=to)
+        one, two = a.matrices()
 
         def first(layer: int) -> None:
-            matrix = a.matrix[: shape.rows1 * a.x.shape[1]].view(shape.rows1, -1)
-            self.kernels.dequantise(w.w1[layer], matrix)
+            self.kernels.dequantise(w.w1[layer], one)
             lora = [bank.b1[layer] for bank in a.banks]
-            self.kernels.copy_lora(lora, a.in_use, matrix, shape.qkv)
-            product(a.x, matrix, a.y1)
+            self.kernels.copy_lora(lora, a.in_use, one, shape.qkv)
+            product(a.x[:rows], one, a.y1)
 
         def second(layer: int) -> None:
-            matrix = a.matrix[: shape.hidden * shape.cols2].view(shape.hidden, -1)
-            self.kernels.dequantise(w.w2[layer], matrix)
-            product(a.x2, matrix, a.y2)
+            self.kernels.dequantise(w.w2[layer], two)
+            product(a.x2[:rows], two, a.y2)
 
         return first, second
 
