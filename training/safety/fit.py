@@ -24,6 +24,7 @@ from training.safety import calibrate
 from training.safety.examples import CATEGORIES, SPLITS, Example, shared, supportive, written
 from training.safety.learn import Recipe, learn, logits
 from training.safety.net import LEVELS, Net
+from training.safety.reach import reach
 from training.safety.ship import sha256, ship
 from training.safety.soup import soup
 
@@ -36,6 +37,7 @@ NAMES = tuple(ALARMS)
 TURNS = 3
 # In conversations the development turns are few as well, so never below these.
 FLOORS = {"context.high": 0.5, "context.lean": 0.3}
+_EVERY = 24  # of the messages, to see how large inputs get
 LEAN = 0.20  # the same for what is danger only beside a sign that a rule found
 
 
@@ -69,9 +71,11 @@ def fit(
             for m in range(recipe.members)
         ],
         encoder_folder(),
+        recipe.kept,
     )
     page = finish(net, parts, read, recipe)
-    version = ship(net, page, out)
+    windows = [w for e in parts["train"][::_EVERY] for w in read.windows(e.text, e.earlier)]
+    version = ship(net, page, out, reach(net, windows))
     say(f"Wrote {version} to {out.name}.")
     return version
 

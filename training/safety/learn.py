@@ -35,7 +35,8 @@ class Recipe:
     """All that a run depends on but the data."""
 
     seed: int = 7
-    members: int = 2  # networks that are averaged, see soup.py
+    members: int = 6  # networks that are averaged, see soup.py
+    kept: int = 32  # rank of their mean
     epochs: int = 5
     rows: int = 32
     rate: float = 1e-3

@@ -13,28 +13,37 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
+from torch import Tensor
 
 from training.safety.net import Net
 
 
 def tensors(net: Net) -> dict[str, Any]:
     """Half-precision arrays by the names that bot/safety/classifier.py reads."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, layer in net.changes():
-        found[f"{name}.up"] = layer.up.detach().numpy()
-        found[f"{name}.down"] = layer.down.detach().numpy()
+        found[f"{name}.up"], found[f"{name}.down"] = layer.up, layer.down
     for part in ("first", "second"):
         linear = getattr(net, part)
-        found[f"head.{part}.weight"] = linear.weight.detach().numpy()
-        found[f"head.{part}.bias"] = linear.bias.detach().numpy()
-    return {name: np.ascontiguousarray(array.astype(np.float16)) for name, array in found.items()}
+        found[f"head.{part}.weight"], found[f"head.{part}.bias"] = linear.weight, linear.bias
+    return _halves(found)
 
 
-def ship(net: Net, manifest: Mapping[str, Any], folder: Path) -> str:
-    """Write both files and return the version: the date and the weights' fingerprint."""
+def _halves(found: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        name: np.ascontiguousarray(t.detach().numpy().astype(np.float16))
+        for name, t in found.items()
+    }
+
+
+def ship(net: Net, manifest: Mapping[str, Any], folder: Path, sizes: Mapping[str, Tensor]) -> str:
+    """Write both files and return the version: the date and the weights' fingerprint.
+
+    `sizes` are those of reach.py.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "change.safetensors"
-    weights.write_bytes(save(tensors(net)))
+    weights.write_bytes(save(tensors(net) | _halves({f"{n}.reach": t for n, t in sizes.items()})))
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     version = f"minilm-{manifest['date']}-{digest[:8]}"
     page = {"version": version, **manifest, "sha256": digest}
