@@ -20,19 +20,24 @@ class Tile:
 
     n: int = 64
     warps: int = 4
-    stages: int = 4
-    early: bool = False  # scales go into the weights, not into sums of 64 columns
+    stages: int = 3
+
+
+# Few rows of x leave room for more programs; many pay for reading x once more for each program.
+# All have four warps or more: on Hopper fewer get another matrix instruction, and a row's last bits
+# must not depend on how many rows are with it.
+MATRIX = {8: Tile(64, 4, 5), 16: Tile(64, 4, 5), 32: Tile(128, 8, 3), 64: Tile(128, 8, 3)}
 
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
     """Units of a part of W1 and W2, and the tiles of both and of the head by width."""
 
-    first_part: int = 24
-    second_part: int = 24
-    first: dict[int, Tile] = field(default_factory=lambda: dict.fromkeys(WIDTHS, Tile()))
-    second: dict[int, Tile] = field(default_factory=lambda: dict.fromkeys(WIDTHS, Tile()))
-    head: dict[int, Tile] = field(default_factory=lambda: dict.fromkeys(WIDTHS, Tile(stages=3)))
+    first_part: int = 18
+    second_part: int = 18
+    first: dict[int, Tile] = field(default_factory=lambda: dict(MATRIX))
+    second: dict[int, Tile] = field(default_factory=lambda: dict(MATRIX))
+    head: dict[int, Tile] = field(default_factory=lambda: dict.fromkeys(WIDTHS, Tile()))
 
     def parts(self, shape: Shape) -> Parts:
         """Of how many partial sums the results are made."""

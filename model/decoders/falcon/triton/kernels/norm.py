@@ -28,9 +28,9 @@ def fit(v):
 
 
 @triton.jit
-def add_parts(v, at, there, parts, stride):
-    """v + the partial sums at `at`, in order."""
-    for _ in range(parts):
+def add_parts(v, at, there, parts: tl.constexpr, stride):
+    """v + the partial sums at `at`, in order; unrolled, so that all are on their way at once."""
+    for _ in tl.static_range(parts):
         v += tl.load(at, there, 0.0)
         at += stride
     return v
@@ -57,8 +57,8 @@ def folded(v, ga, hidden, column, there):
 
 @triton.jit(do_not_specialize=["rows", "all_rows"])
 def gather(
-    r, sums, parts, u2, parts_u, b0, b1, ga0, ga1, in_use, bank, pick, stats, u1,
-    rows, all_rows, hidden, has_sums: tl.constexpr, has_lora: tl.constexpr,
+    r, sums, parts: tl.constexpr, u2, parts_u: tl.constexpr, b0, b1, ga0, ga1, in_use, bank, pick,
+    stats, u1, rows, all_rows, hidden, has_sums: tl.constexpr, has_lora: tl.constexpr,
     picks: tl.constexpr, chunk: tl.constexpr,
 ):  # fmt: skip
     """r complete, and the pieces that `normalise` needs; `picks`: of some rows only."""
