@@ -6,6 +6,7 @@ Knows the GPU and the tools beside it; knows nothing of models or memory.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from subprocess import SubprocessError
 from typing import Protocol
@@ -14,7 +15,9 @@ import torch
 
 from model.types import ModelUnavailable
 
-HOPPER, TURING = 9, (7, 5)
+HOPPER = 9
+# On Turing Triton 3.7 compiles the kernels without matrix instructions, and nobody has run them.
+AMPERE, TURING = (8, 0), (7, 5)
 
 
 class Machine(Protocol):
@@ -69,7 +72,8 @@ def choose(kernels: str, machine: Machine, say: Callable[[str], None]) -> str | 
     Raises ModelUnavailable if what `kernels` asks for cannot run.
     """
     found, missing = None, ""
-    for name, why_not in (("compiled", _not_compiled), ("triton", _not_triton)):
+    not_triton = partial(_not_triton, least=TURING if kernels == "triton" else AMPERE)
+    for name, why_not in (("compiled", _not_compiled), ("triton", not_triton)):
         if kernels in ("auto", name):
             reason = why_not(machine)
             missing = missing or reason
@@ -94,10 +98,10 @@ def _not_compiled(machine: Machine) -> str:
     return ""
 
 
-def _not_triton(machine: Machine) -> str:
+def _not_triton(machine: Machine, least: tuple[int, int]) -> str:
     """Why Triton's kernels cannot run here; nothing if they can."""
-    if machine.capability() < TURING:
-        return "The Triton kernels need a GPU of compute capability 7.5 or more."
+    if machine.capability() < least:
+        return "The Triton kernels need a GPU of compute capability {}.{} or more.".format(*least)
     try:
         machine.start_triton()
     except ImportError:

@@ -46,7 +46,7 @@ def test_a_hopper_with_nvcc_runs_the_compiled_kernels_and_nothing_is_said() -> N
 
 
 @pytest.mark.parametrize(
-    "machine", [FakeMachine(nvcc=False), FakeMachine(AMPERE), FakeMachine(TURING)]
+    "machine", [FakeMachine(nvcc=False), FakeMachine(AMPERE), FakeMachine(AMPERE, nvcc=False)]
 )
 def test_without_hopper_or_nvcc_triton_runs(machine: FakeMachine) -> None:
     assert chosen("auto", machine) == (
@@ -64,6 +64,7 @@ def test_kernels_that_do_not_compile_are_replaced_by_triton() -> None:
     "machine",
     [
         FakeMachine(VOLTA),
+        FakeMachine(TURING),
         FakeMachine(AMPERE, triton=ModuleNotFoundError("No module named 'triton'")),
         FakeMachine(nvcc=False, triton=RuntimeError("Failed to find C compiler.")),
         FakeMachine(nvcc=False, triton=CalledProcessError(1, ["gcc"])),
@@ -73,6 +74,10 @@ def test_where_neither_can_run_bitsandbytes_does(machine: FakeMachine) -> None:
     path, said = chosen("auto", machine)
     assert path is None
     assert said.endswith("bitsandbytes’ are used, which are slower.")
+
+
+def test_on_turing_triton_runs_only_if_it_is_asked_for() -> None:
+    assert chosen("triton", FakeMachine(TURING)) == ("triton", "")
 
 
 @pytest.mark.parametrize("kernels", ["triton", "bitsandbytes"])

@@ -23,10 +23,10 @@ class Tile:
     stages: int = 3
 
 
-# Few rows of x leave room for more programs; many pay for reading x once more for each program.
-# All have four warps or more: on Hopper fewer get another matrix instruction, and a row's last bits
-# must not depend on how many rows are with it.
-MATRIX = {8: Tile(64, 4, 5), 16: Tile(64, 4, 5), 32: Tile(128, 8, 3), 64: Tile(128, 8, 3)}
+# With few rows more programs are faster; with many each should read x for more of the matrix. On
+# Hopper up to 8 rows get mma.sync and more get wgmma; steps.py looks whether their bits are equal.
+MATRIX = {8: Tile(32, 2), 16: Tile(), 32: Tile(128, 8), 64: Tile(128, 8)}
+HEAD = {8: Tile(stages=4), 16: Tile(), 32: Tile(), 64: Tile()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Tiles:
     second_part: int = 18
     first: dict[int, Tile] = field(default_factory=lambda: dict(MATRIX))
     second: dict[int, Tile] = field(default_factory=lambda: dict(MATRIX))
-    head: dict[int, Tile] = field(default_factory=lambda: dict.fromkeys(WIDTHS, Tile()))
+    head: dict[int, Tile] = field(default_factory=lambda: dict(HEAD))
 
     def parts(self, shape: Shape) -> Parts:
         """Of how many partial sums the results are made."""
