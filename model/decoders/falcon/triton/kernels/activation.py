@@ -33,7 +33,7 @@ def joined(partial, used, column):
     return value / total
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows"], do_not_specialize_on_alignment=["positions"])
 def activate(
     y, partial, positions, x2, ldx, rows, rows1, hidden, parts: tl.constexpr, groups, spans
 ):

@@ -66,7 +66,7 @@ def store_kv(
     write_key_value(keys, values, slot, pos, context, lo, hi, value)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows"], do_not_specialize_on_alignment=["slots", "positions"])
 def attend(
     y, keys, values, slots, positions, rope, partial, rows, rows1, hidden, heads,
     parts: tl.constexpr, context, groups, spans,

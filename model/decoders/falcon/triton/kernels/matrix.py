@@ -95,7 +95,7 @@ def lora_a(ad, ah, number, bank, x2, ldx, u, rows, start, end, own, mlp, m: tl.c
     tl.store(to + 32, down, mine[None, :])
 
 
-@triton.jit(do_not_specialize=["rows", "part_blocks"])
+@triton.jit(do_not_specialize=["rows", "part_blocks"], do_not_specialize_on_alignment=["bank"])
 def second_matrix(
     words, scales, table, x2, ldx, ad0, ad1, ah0, ah1, in_use, bank, y, u, rows, blocks, tiles, own,
     part_blocks, n: tl.constexpr, m: tl.constexpr,

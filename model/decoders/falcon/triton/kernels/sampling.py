@@ -49,7 +49,7 @@ def mass(v, top, floor):
     return tl.where(ordered(v) >= floor, share, 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["slots"])
 def prepare(logits, slots, floats, seen, bests, stride, n, words):
     """Some groups of a row: their logits penalised and scaled, and the best of each."""
     row = tl.program_id(1)
@@ -184,7 +184,7 @@ def from_list(
     return tl.where((count <= most) & (listed >= target), best, 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["slots", "positions"])
 def sample(
     logits, slots, positions, floats, integers, seeds, seen, bests, chosen, newest, tokens, stride,
     n, words, most: tl.constexpr, room: tl.constexpr,
