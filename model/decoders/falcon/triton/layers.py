@@ -33,7 +33,6 @@ COLUMNS = 1024  # of a program that only moves a row's numbers
 LORA_ROWS = 16  # of a prompt that a program of `prompt_lora` takes
 DEQUANTISED = 8  # units that a program of `dequantise` takes
 ROOM = 64  # most pieces of a norm's sums
-THREE_A_PROCESSOR = 168  # registers of a thread with which three programs of four warps fit
 
 
 class Layers:
@@ -126,7 +125,7 @@ class Layers:
             )
         attention.attend[rows, a.groups, a.spans](
             *where, a.partial, rows, shape.rows1, shape.hidden, shape.heads, parts, a.context,
-            a.groups, a.spans, maxnreg=THREE_A_PROCESSOR,
+            a.groups, a.spans, maxnreg=attention.REGISTERS,
         )  # fmt: skip
         pieces = -(-shape.heads // GROUP) + -(-shape.mlp // (GROUP * HEAD))
         activation.activate[pieces, rows](

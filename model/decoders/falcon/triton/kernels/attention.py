@@ -23,6 +23,7 @@ GROUP = tl.constexpr(16)
 SPAN = tl.constexpr(512)
 TOKENS = tl.constexpr(64)
 RECORD = tl.constexpr(16 * 64 + 32)
+REGISTERS = 168  # of a thread: three programs of four warps then fit on a processor
 
 
 @triton.jit
