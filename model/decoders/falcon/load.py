@@ -1,14 +1,13 @@
-"""A Falcon for this GPU: which kernels can run here, whether it fits, and everything put together.
+"""A Falcon for this GPU: whether it fits, and everything put together.
 
-Knows the machine's GPU and tools; knows nothing of requests or people. `decoder`
-returns None, having said why, where another decoder has to serve.
+Knows the GPU's memory; knows nothing of requests or people. `decoder` returns
+None, having said why, where another decoder has to serve (machine.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import SubprocessError
 
 import torch
 
@@ -17,6 +16,7 @@ from model.decoders.falcon.backend import Backend
 from model.decoders.falcon.banks import SETS
 from model.decoders.falcon.decoder import FalconDecoder
 from model.decoders.falcon.layout import UNIT
+from model.decoders.falcon.machine import ThisMachine, choose
 from model.decoders.falcon.shape import BLOCK, TILE, Shape, shape_of
 from model.decoders.falcon.weights import Weights
 from model.jobs import DoesNotFit
@@ -27,7 +27,6 @@ CONTEXT = 2048
 PARKED = 4
 # Activations of a step and a prompt, and CUDA's own.
 WORKING_BYTES = 1_500_000_000
-TURING = (7, 5)
 
 Build = Callable[[Weights, int], Backend]
 
@@ -54,14 +53,14 @@ def decoder(
         shape = shape_of(config)
     except ModelUnavailable:
         return None
-    build = _backend(kernels, cache, say)
-    if build is None:
+    path = choose(kernels, ThisMachine(cache), say)
+    if path is None:
         return None
     slots = fit(shape, width, name, torch.cuda.mem_get_info()[0])
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     weights = checkpoint.load(checkpoint.folder_of(source), cache, torch.device("cuda", 0), say)
     return FalconDecoder(
-        build(weights, slots),
+        _builder(path, cache)(weights, slots),
         weights,
         tokenizer,
         name,
@@ -95,50 +94,12 @@ def need(shape: Shape) -> int:
     return shape.layers * (units * UNIT // (TILE * BLOCK) + 3 * lora) + tables
 
 
-def _backend(kernels: str, cache: Path, say: Callable[[str], None]) -> Build | None:
-    """The constructor of the fastest backend that can run here, or of the one asked for."""
-    found, missing = None, ""
-    for name, look in (("compiled", _compiled), ("triton", _triton)):
-        if kernels in ("auto", name):
-            found, reason = look(cache)
-            missing = missing or reason
-        if found is not None:
-            break
-    if kernels not in ("auto", "bitsandbytes") and found is None:
-        raise ModelUnavailable(f"{missing} Set LANNER_KERNELS to auto for those that can run.")
-    if missing:
-        say(f"{missing} {'Triton’s' if found else 'bitsandbytes’'} are used, which are slower.")
-    return found
+def _builder(path: str, cache: Path) -> Build:
+    """The constructor of a path's backend."""
+    if path == "compiled":
+        from model.decoders.falcon.cuda.backend import CudaBackend
 
-
-def _compiled(cache: Path) -> tuple[Build | None, str]:
-    """The compiled kernels, or why they cannot run here."""
-    from model.decoders.falcon.cuda import build
-    from model.decoders.falcon.cuda.backend import CudaBackend
-
-    if torch.cuda.get_device_capability()[0] != 9 or build.compiler() is None:
-        return None, "The compiled kernels need a Hopper GPU and nvcc."
-    try:
-        build.library(cache)
-    except ModelUnavailable as error:
-        return None, str(error)
-    return lambda weights, slots: CudaBackend(weights, cache, slots=slots, context=CONTEXT), ""
-
-
-def _triton(cache: Path) -> tuple[Build | None, str]:
-    """Triton's kernels, or why they cannot run here."""
-    try:
-        import triton
-    except ImportError:
-        return None, "The Triton kernels need the package triton, which comes with torch for CUDA."
-    if torch.cuda.get_device_capability() < TURING:
-        return None, "The Triton kernels need a GPU of compute capability 7.5 or more."
+        return lambda weights, slots: CudaBackend(weights, cache, slots=slots, context=CONTEXT)
     from model.decoders.falcon.triton.backend import TritonBackend
 
-    # Beside the other things that a start makes once, so that the next one finds them.
-    triton.knobs.cache.dir = str(cache / "triton")
-    try:
-        triton.runtime.driver.active.get_current_device()  # builds what launches kernels
-    except (RuntimeError, OSError, SubprocessError):
-        return None, "The Triton kernels need a C compiler and Python's headers."
-    return lambda weights, slots: TritonBackend(weights, slots=slots, context=CONTEXT), ""
+    return lambda weights, slots: TritonBackend(weights, slots=slots, context=CONTEXT)

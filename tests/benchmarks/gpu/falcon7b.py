@@ -158,11 +158,11 @@ def hf_generate(model: Any, tokenizer: Any, texts: list[str]) -> Any:
     return out[:, ids.shape[1] :]
 
 
-def per_second(run: Callable[[], int]) -> float:
-    """Median tokens a second of RUNS runs, after one that warms up."""
+def per_second(run: Callable[[], int], runs: int = RUNS) -> float:
+    """Median tokens a second of some runs, after one that warms up."""
     run()
     found = []
-    for _ in range(RUNS):
+    for _ in range(runs):
         began = time.perf_counter()
         wrote = run()
         found.append(wrote / (time.perf_counter() - began))
@@ -180,7 +180,7 @@ def hf_model(folder: Path) -> Any:
 
 
 def row(
-    loop: asyncio.AbstractEventLoop, queue: WorkerQueue, tokenizer: Any, hf: Any, n: int
+    loop: asyncio.AbstractEventLoop, queue: WorkerQueue, tokenizer: Any, hf: Any, n: int, runs: int
 ) -> str:
     texts = prompts(tokenizer, n)
     last: list[Done] = []
@@ -189,9 +189,9 @@ def row(
         last[:] = loop.run_until_complete(ask_all(queue, texts, sampling))
         return sum(done.completion_tokens for done in last)
 
-    theirs = per_second(lambda: hf_generate(hf, tokenizer, texts).numel())
-    fast = per_second(lambda: ours(GREEDY))
-    drawn = per_second(lambda: ours(Sampling(seed=1, max_new_tokens=NEW_TOKENS)))
+    theirs = per_second(lambda: hf_generate(hf, tokenizer, texts).numel(), runs)
+    fast = per_second(lambda: ours(GREEDY), runs)
+    drawn = per_second(lambda: ours(Sampling(seed=1, max_new_tokens=NEW_TOKENS)), runs)
     first = percentile([done.first_token_s for done in last], 0.95)
     return (
         f"| {n} | {theirs:.1f} | {fast:.0f} | {fast / theirs:.1f} | {drawn:.0f} | "
@@ -361,6 +361,14 @@ def hf_conversation(model: Any, tokenizer: Any) -> str:
     )
 
 
+def loaded(how: str, folder: Path, kernels: str, say: Callable[[str], None]) -> Any:
+    """The decoder, and how long it took."""
+    began = time.perf_counter()
+    decoder = loading.load_decoder(str(folder / "base"), folder, say, kernels=kernels)
+    say(f"{how}: ready in {time.perf_counter() - began:.1f} s")
+    return decoder
+
+
 def measure(folder: Path, shape: Shape, kernels: str, *, brief: bool) -> None:
     def say(text: str) -> None:
         print(text, flush=True)
@@ -371,17 +379,15 @@ def measure(folder: Path, shape: Shape, kernels: str, *, brief: bool) -> None:
         write_adapter(folder / "adapters" / name, shape, seed)
     torch.cuda.empty_cache()
     say(f"random weights written in {time.perf_counter() - began:.0f} s")
-    for what in ("quantised and packed", "loaded from the packed copy"):
-        began = time.perf_counter()
-        decoder = loading.load_decoder(str(folder / "base"), folder, say, kernels=kernels)
-        say(f"{what}: ready in {time.perf_counter() - began:.1f} s")
-        if what.startswith("quantised"):
-            del decoder
-            gc.collect()
-            torch.cuda.empty_cache()
+    decoder = loaded("quantised and packed", folder, kernels, say)
+    if not brief:
+        del decoder
+        gc.collect()
+        torch.cuda.empty_cache()
+        decoder = loaded("loaded from the packed copy", folder, kernels, say)
     memory = decoder.memory_bytes() / 1e9
     say(f"path: {decoder.path}; memory with {decoder.slots} slots {memory:.2f} GB")
-    mine = {n: our_prefill(decoder, n - 1) for n in PROMPTS}
+    mine = {} if brief else {n: our_prefill(decoder, n - 1) for n in PROMPTS}
     decoder.clear()
     queue = WorkerQueue(lambda: Engine(decoder), folder / "adapters", adapter="first", capacity=128)
     loop = asyncio.new_event_loop()
@@ -392,7 +398,7 @@ def measure(folder: Path, shape: Shape, kernels: str, *, brief: bool) -> None:
         "ratio | first token p95, ms |\n|---|---|---|---|---|---|---|"
     )
     for people in (1, 8, 64):
-        say(row(loop, queue, decoder.tokenizer, hf, people))
+        say(row(loop, queue, decoder.tokenizer, hf, people, 1 if brief else RUNS))
     if not brief:
         prompts_and_talks(loop, queue, decoder, hf, mine, say)
     loop.run_until_complete(queue.stop())
@@ -422,7 +428,7 @@ def prompts_and_talks(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--path", choices=("auto", "compiled", "triton"), default="auto")
-    parser.add_argument("--brief", action="store_true", help="only the table of 1, 8 and 64 people")
+    parser.add_argument("--brief", action="store_true", help="only 1, 8 and 64 people, each once")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("This needs a CUDA GPU.")

@@ -1,4 +1,4 @@
-"""The Triton path put together: memory, kernels and graphs, for any NVIDIA GPU since Turing.
+"""The Triton path put together: memory, kernels and graphs, for NVIDIA GPUs since Ampere.
 
 Knows what belongs together; knows nothing of rows or order.
 """

@@ -1,7 +1,7 @@
 """One pass of rows through the model as a sequence of Triton launches.
 
     embed ─ [gather ─ normalise ─ W1 ─ (store_kv) ─ attend ─ activate ─ W2] × layers
-          ─ gather ─ normalise ─ head ─ sample
+          ─ gather ─ normalise ─ head ─ prepare ─ sample
 
 Up to 64 rows read the NF4 units; more go through cuBLAS on a matrix that was
 dequantised just before. Knows order; knows nothing of slots' owners, graphs or
@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import triton
 
 from model.decoders.falcon.arena import GROUP, WIDTH, product
 from model.decoders.falcon.shape import HEAD, TILE
-from model.decoders.falcon.triton.arena import CHUNK, Arena
+from model.decoders.falcon.triton.arena import CHUNK, LISTED, Arena
 from model.decoders.falcon.triton.kernels import (
     activation,
     attention,
@@ -61,13 +62,24 @@ class Layers:
 
     def draw(self, body_rows: int, picks: int) -> None:
         """See graphs.py."""
-        a, control = self.arena, self.arena.control(body_rows)
+        control = self.arena.control(body_rows)
         self.norm(picks, self.shape.layers, body_rows)
         self.head(picks)
-        sampling.sample[(picks,)](
-            a.logits, control.pick_slot, control.pick_pos, a.draws.view(torch.float32),
-            a.draws.view(torch.int32), a.draws.view(torch.int64), a.seen, a.newest, a.tokens,
-            a.vocabulary, self.shape.vocabulary, a.seen.shape[1], num_warps=16,
+        self.sample(picks, control.pick_slot, control.pick_pos)
+
+    def sample(self, rows: int, slots: torch.Tensor, positions: torch.Tensor) -> None:
+        """Tokens from the first rows' logits."""
+        a, words = self.arena, self.arena.seen.shape[1]
+        floats, integers, seeds = (
+            a.draws.view(kind) for kind in (torch.float32, torch.int32, torch.int64)
+        )
+        sizes = (a.vocabulary, self.shape.vocabulary, words)
+        sampling.prepare[-(-words // sampling.PIECE.value), rows](
+            a.logits, slots, floats, a.seen, a.bests, *sizes
+        )
+        sampling.sample[(rows,)](
+            a.logits, slots, positions, floats, integers, seeds, a.seen, a.bests, a.chosen,
+            a.newest, a.tokens, *sizes, LISTED, triton.next_power_of_2(words), num_warps=8,
         )  # fmt: skip
 
     def head(self, rows: int) -> None:
@@ -113,7 +125,7 @@ class Layers:
             )
         attention.attend[rows, a.groups, a.spans](
             *where, a.partial, rows, shape.rows1, shape.hidden, shape.heads, parts, a.context,
-            a.groups, a.spans,
+            a.groups, a.spans, maxnreg=attention.REGISTERS,
         )  # fmt: skip
         pieces = -(-shape.heads // GROUP) + -(-shape.mlp // (GROUP * HEAD))
         activation.activate[pieces, rows](
@@ -138,14 +150,14 @@ class Layers:
                 words1[layer], scales1[layer], a.table, a.x, a.x.shape[1],
                 zero.b1[layer].view(torch.float16), one.b1[layer].view(torch.float16), a.in_use,
                 a.y1, rows, self._blocks1, self._tiles1, self.shape.qkv, self.tiles.first_part,
-                tile1.n, m, tile1.early, num_warps=tile1.warps, num_stages=tile1.stages,
+                tile1.n, m, num_warps=tile1.warps, num_stages=tile1.stages,
             )  # fmt: skip
 
         def second(layer: int) -> None:
             matrix.second_matrix[-(-self._tiles2 * PAIRS // tile2.n) + 1, a.parts.second](
                 words2[layer], scales2[layer], a.table, a.x2, a.x2.shape[1],
                 *self._lora_a(layer), a.in_use, bank, a.y2, a.u2, rows, self._blocks2,
-                self._tiles2, self._blocks1, self.tiles.second_part, tile2.n, m, tile2.early,
+                self._tiles2, self._blocks1, self.tiles.second_part, tile2.n, m,
                 num_warps=tile2.warps, num_stages=tile2.stages,
             )  # fmt: skip
 

@@ -20,19 +20,24 @@ class Tile:
 
     n: int = 64
     warps: int = 4
-    stages: int = 4
-    early: bool = False  # scales go into the weights, not into sums of 64 columns
+    stages: int = 3
+
+
+# With few rows more programs are faster; with many each should read x for more of the matrix. On
+# Hopper up to 8 rows get mma.sync and more get wgmma; steps.py looks whether their bits are equal.
+MATRIX = {8: Tile(32, 2), 16: Tile(), 32: Tile(128, 8), 64: Tile(128, 8)}
+HEAD = {8: Tile(stages=4), 16: Tile(), 32: Tile(), 64: Tile()}
 
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
     """Units of a part of W1 and W2, and the tiles of both and of the head by width."""
 
-    first_part: int = 24
-    second_part: int = 24
-    first: dict[int, Tile] = field(default_factory=lambda: dict.fromkeys(WIDTHS, Tile()))
-    second: dict[int, Tile] = field(default_factory=lambda: dict.fromkeys(WIDTHS, Tile()))
-    head: dict[int, Tile] = field(default_factory=lambda: dict.fromkeys(WIDTHS, Tile(stages=3)))
+    first_part: int = 18
+    second_part: int = 18
+    first: dict[int, Tile] = field(default_factory=lambda: dict(MATRIX))
+    second: dict[int, Tile] = field(default_factory=lambda: dict(MATRIX))
+    head: dict[int, Tile] = field(default_factory=lambda: dict(HEAD))
 
     def parts(self, shape: Shape) -> Parts:
         """Of how many partial sums the results are made."""

@@ -33,8 +33,10 @@ def joined(partial, used, column):
     return value / total
 
 
-@triton.jit(do_not_specialize=["rows"])
-def activate(y, partial, positions, x2, ldx, rows, rows1, hidden, parts, groups, spans):
+@triton.jit(do_not_specialize=["rows"], do_not_specialize_on_alignment=["positions"])
+def activate(
+    y, partial, positions, x2, ldx, rows, rows1, hidden, parts: tl.constexpr, groups, spans
+):
     """x2 of one row in 1,024 columns a program."""
     row, piece = tl.program_id(1), tl.program_id(0)
     place = tl.arange(0, CHUNK)

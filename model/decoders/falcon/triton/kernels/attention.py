@@ -23,10 +23,11 @@ GROUP = tl.constexpr(16)
 SPAN = tl.constexpr(512)
 TOKENS = tl.constexpr(64)
 RECORD = tl.constexpr(16 * 64 + 32)
+REGISTERS = 168  # of a thread: three programs of four warps then fit on a processor
 
 
 @triton.jit
-def turned(y, d, there, rope, pos, parts, stride):
+def turned(y, d, there, rope, pos, parts: tl.constexpr, stride):
     """Elements d and d + 32 of a head, turned by the row's position."""
     zero = tl.zeros_like(d).to(tl.float32)
     lo = add_parts(zero, y + d, there, parts, stride)
@@ -37,7 +38,7 @@ def turned(y, d, there, rope, pos, parts, stride):
 
 
 @triton.jit
-def own_key_value(y, rope, pos, parts, stride):
+def own_key_value(y, rope, pos, parts: tl.constexpr, stride):
     """A row's key in two halves and its value, fp16; `y` is its key's place."""
     d, e = tl.arange(0, 32), tl.arange(0, 64)
     lo, hi = turned(y, d, d < 32, rope, pos, parts, stride)
@@ -56,7 +57,9 @@ def write_key_value(keys, values, slot, pos, context, lo, hi, value):
 
 
 @triton.jit(do_not_specialize=["rows"])
-def store_kv(y, keys, values, slots, positions, rope, rows, rows1, hidden, parts, context):
+def store_kv(
+    y, keys, values, slots, positions, rope, rows, rows1, hidden, parts: tl.constexpr, context
+):
     """A row's key and value."""
     row = tl.program_id(0)
     slot, pos = tl.load(slots + row), tl.load(positions + row)
@@ -64,10 +67,10 @@ def store_kv(y, keys, values, slots, positions, rope, rows, rows1, hidden, parts
     write_key_value(keys, values, slot, pos, context, lo, hi, value)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows"], do_not_specialize_on_alignment=["slots", "positions"])
 def attend(
-    y, keys, values, slots, positions, rope, partial, rows, rows1, hidden, heads, parts, context,
-    groups, spans,
+    y, keys, values, slots, positions, rope, partial, rows, rows1, hidden, heads,
+    parts: tl.constexpr, context, groups, spans,
 ):  # fmt: skip
     """One row, one group of heads and one span a program."""
     row, group, span = tl.program_id(0), tl.program_id(1), tl.program_id(2)

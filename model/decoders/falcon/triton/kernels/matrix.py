@@ -48,7 +48,7 @@ def add_lora(upper, lower, b, bank, x, ldx, columns, pair, split, m: tl.constexp
 @triton.jit(do_not_specialize=["rows", "part_blocks"])
 def first_matrix(
     words, scales, table, x, ldx, b0, b1, in_use, y, rows, blocks, tiles, split,
-    part_blocks, n: tl.constexpr, m: tl.constexpr, early: tl.constexpr,
+    part_blocks, n: tl.constexpr, m: tl.constexpr,
 ):  # fmt: skip
     """W1 for `m` rows, of which `rows` are stored."""
     part = tl.program_id(1)
@@ -56,7 +56,7 @@ def first_matrix(
     near = tl.minimum(pair // 16, tiles - 1) * 16 + pair % 16
     start = part * part_blocks
     end = tl.minimum(start + part_blocks, blocks)
-    upper, lower = nf4_sums(words, scales, table, x, ldx, near, start, end, blocks, n, m, early)
+    upper, lower = nf4_sums(words, scales, table, x, ldx, near, start, end, blocks, n, m)
     if end == blocks:
         first, count = tl.load(in_use), tl.load(in_use + 1)
         if first == 0:
@@ -95,10 +95,10 @@ def lora_a(ad, ah, number, bank, x2, ldx, u, rows, start, end, own, mlp, m: tl.c
     tl.store(to + 32, down, mine[None, :])
 
 
-@triton.jit(do_not_specialize=["rows", "part_blocks"])
+@triton.jit(do_not_specialize=["rows", "part_blocks"], do_not_specialize_on_alignment=["bank"])
 def second_matrix(
     words, scales, table, x2, ldx, ad0, ad1, ah0, ah1, in_use, bank, y, u, rows, blocks, tiles, own,
-    part_blocks, n: tl.constexpr, m: tl.constexpr, early: tl.constexpr,
+    part_blocks, n: tl.constexpr, m: tl.constexpr,
 ):  # fmt: skip
     """W2 for `m` rows, of which `rows` are stored; the last program of a part makes its u."""
     part = tl.program_id(1)
@@ -107,9 +107,7 @@ def second_matrix(
     if tl.program_id(0) * n < tiles * 16:
         pair = tl.program_id(0) * n + tl.arange(0, n)
         near = tl.minimum(pair // 16, tiles - 1) * 16 + pair % 16
-        upper, lower = nf4_sums(
-            words, scales, table, x2, ldx, near, start, end, blocks, n, m, early
-        )
+        upper, lower = nf4_sums(words, scales, table, x2, ldx, near, start, end, blocks, n, m)
         store_sums(y + part * rows * tiles * 32, rows, upper, lower, pair, tiles * 32, m)
     else:
         first, count = tl.load(in_use), tl.load(in_use + 1)

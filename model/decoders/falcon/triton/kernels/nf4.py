@@ -99,9 +99,8 @@ def upper_row(pair):
 
 @triton.jit
 def nf4_sums(
-    words, scales, table, x, ldx, pair, first, last, blocks,
-    n: tl.constexpr, m: tl.constexpr, early: tl.constexpr,
-):  # fmt: skip
+    words, scales, table, x, ldx, pair, first, last, blocks, n: tl.constexpr, m: tl.constexpr
+):
     """W·x over units `first` to `last`: fp32 [n, m] of the pairs' upper rows and of their lower.
 
     `words` int16 and `scales` int32 are the same units; `x` fp16 has m rows at least.
@@ -122,12 +121,8 @@ def nf4_sums(
         coming = tl.load(scale_at, mask=i + 1 < last, other=0)
         ue, uo, le, lo = numbers(word, table)
         su, sl = two_halves(scale)
-        if early:
-            upper = tl.dot(uo * su[:, None], odd, tl.dot(ue * su[:, None], even, upper))
-            lower = tl.dot(lo * sl[:, None], odd, tl.dot(le * sl[:, None], even, lower))
-        else:
-            upper += su.to(tl.float32)[:, None] * tl.dot(uo, odd, tl.dot(ue, even))
-            lower += sl.to(tl.float32)[:, None] * tl.dot(lo, odd, tl.dot(le, even))
+        upper += su.to(tl.float32)[:, None] * tl.dot(uo, odd, tl.dot(ue, even))
+        lower += sl.to(tl.float32)[:, None] * tl.dot(lo, odd, tl.dot(le, even))
         scale = coming
     return upper, lower
 

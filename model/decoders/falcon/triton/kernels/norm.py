@@ -28,9 +28,9 @@ def fit(v):
 
 
 @triton.jit
-def add_parts(v, at, there, parts, stride):
-    """v + the partial sums at `at`, in order."""
-    for _ in range(parts):
+def add_parts(v, at, there, parts: tl.constexpr, stride):
+    """v + the partial sums at `at`, in order; unrolled, so that all are on their way at once."""
+    for _ in tl.static_range(parts):
         v += tl.load(at, there, 0.0)
         at += stride
     return v
@@ -55,10 +55,10 @@ def folded(v, ga, hidden, column, there):
     return tl.dot(low, a, tl.dot(high, a))
 
 
-@triton.jit(do_not_specialize=["rows", "all_rows"])
+@triton.jit(do_not_specialize=["rows", "all_rows"], do_not_specialize_on_alignment=["bank", "pick"])
 def gather(
-    r, sums, parts, u2, parts_u, b0, b1, ga0, ga1, in_use, bank, pick, stats, u1,
-    rows, all_rows, hidden, has_sums: tl.constexpr, has_lora: tl.constexpr,
+    r, sums, parts: tl.constexpr, u2, parts_u: tl.constexpr, b0, b1, ga0, ga1, in_use, bank, pick,
+    stats, u1, rows, all_rows, hidden, has_sums: tl.constexpr, has_lora: tl.constexpr,
     picks: tl.constexpr, chunk: tl.constexpr,
 ):  # fmt: skip
     """r complete, and the pieces that `normalise` needs; `picks`: of some rows only."""
@@ -121,7 +121,7 @@ def write_u(x, u1, s0, s1, t0, t1, number, mean, scale, row, rows, pieces, room:
     tl.store(to + 32 - number * 32, tl.zeros((64,), tl.float16))
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows"], do_not_specialize_on_alignment=["bank", "pick"])
 def normalise(
     r, gamma, beta, stats, u1, s0, s1, t0, t1, bank, pick, x, ldx, rows, pieces, hidden, epsilon,
     has_lora: tl.constexpr, picks: tl.constexpr, chunk: tl.constexpr, room: tl.constexpr,
@@ -145,7 +145,7 @@ def normalise(
             )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["token", "slot"])
 def embed(table, token, slot, newest, r, hidden, chunk: tl.constexpr):
     """A row's token, or its slot's newest one, from dense units (layout.pack_dense) to r."""
     row = tl.program_id(1)
