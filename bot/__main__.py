@@ -20,6 +20,7 @@ from bot.app import DeviceDead, Lanner
 from bot.loading import model_for
 from bot.lock import AlreadyRunning
 from bot.logs import configure_logging
+from bot.loop import run
 from bot.settings import Settings, SettingsError, read_settings
 from bot.store.database import StoreError
 from model.types import Model
@@ -50,7 +51,7 @@ async def main(settings: Settings, model: Model) -> None:
 def entry(settings: Settings, model: Model) -> int:
     """The program; returns its exit code."""
     try:
-        asyncio.run(main(settings, model))
+        run(main(settings, model))
     except DeviceDead:
         return AGAIN
     except (StoreError, AlreadyRunning) as error:

