@@ -9,6 +9,8 @@ d and d + 32 of a head lie in two halves, since that is how positions turn them.
 A row's own key and value take their places in registers, whoever writes them to
 memory; `store_kv` writes those of a prompt before any of its rows attends.
 Spans are joined in activation.py.
+
+Measured together with activation.py.
 """
 
 from __future__ import annotations

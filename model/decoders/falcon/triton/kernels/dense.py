@@ -7,6 +7,9 @@ is 4 steps by 16 pairs of rows by 8 words: word i of step s holds columns
     logits[row][vocabulary]
     matrix[row][columns]    NF4 values · scale, the 32 even columns of each 64 first, as x has them;
                             W1 is followed by 128 columns of B, as u follows x
+
+Measured on an H200 for Falcon-7B: the head, 591 MB, 273 µs at 1 row (2.2 TB/s) and 304
+at 64; W1 to fp16 and its product 251 µs for 512 rows.
 """
 
 from __future__ import annotations

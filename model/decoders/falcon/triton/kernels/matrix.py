@@ -11,6 +11,9 @@ the batch. Pairs beyond the end read the last tile again and store nothing.
 u lies behind x, 64 columns for each set of W1 (query_key_value, dense_h_to_4h):
 32 of bank 0, 32 of bank 1, zero in the bank that the row does not use. B of W1
 lies in units of 16 ranks in the order of matrix instructions (layout.pack_lora).
+
+Measured on an H200 for Falcon-7B: W1, 56 MB, 34 µs at 1 row (1.6 TB/s) and 63 at 64;
+W2 33 and 58 µs.
 """
 
 from __future__ import annotations
