@@ -18,7 +18,7 @@ from training.safety.net import Net, build
 
 
 def soup(nets: Sequence[Net], folder: Path, rank: int) -> Net:
-    """One network with the mean of all changes, of `rank`, and heads. All must share their shape."""
+    """One network with the mean of all changes, of `rank`, and of heads; all share their shape."""
     states = [{name: t.cpu() for name, t in net.state_dict().items()} for net in nets]
     mixed = {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
     for name in [n.removesuffix(".up") for n in mixed if n.endswith(".up")]:
