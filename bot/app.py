@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from telegram import Bot
 
-from bot import raw, texts
+from bot import doors, raw, texts
 from bot.care import Care
 from bot.chat import ChatService
 from bot.check_ins import check_in_by
@@ -27,13 +25,11 @@ from bot.handlers.context import Services
 from bot.inbox import Inbox
 from bot.lock import InstanceLock
 from bot.observe.metrics import Metrics
-from bot.observe.server import DashboardServer
 from bot.observe.snapshot import Sources
 from bot.observing import Counts
 from bot.operating import Operating
 from bot.operator_status import OperatorStatus, banner
 from bot.overdue import Overdue
-from bot.patience import patiently
 from bot.people import PeopleService
 from bot.playground.server import Playground
 from bot.playground.state import person_id
@@ -49,11 +45,10 @@ from bot.signing import Signer, forgotten_after
 from bot.store.presence import Presence
 from bot.store.store import Store
 from bot.telegram_app import Handling, addresses, build, reach
+from bot.urgent import Urgent
 from bot.vestibule import opened
-from bot.webhook import Webhook
 from model.types import Model, ModelError
 
-DEMO_TOKEN = "1:playground"  # noqa: S105 - opens nothing but the page on this machine
 # How long open turns may take to say that the device has died.
 LAST_WORDS_S = 10.0
 log = logging.getLogger(__name__)
@@ -118,6 +113,7 @@ class Lanner:
             self.store, self.gate, self.model, settings.sampling, settings.lanner_deadline_s,
             self.counts, self.emergency, self.aside,
         )  # fmt: skip
+        self.urgent = Urgent(self.bot, self.chat, self.emergency, self.aside, self.counts)
         self.care = Care.build(
             self.bot, self.store, self.clock, self.gate, self._admins(),
             settings.lanner_follow_up_minutes,
@@ -131,19 +127,20 @@ class Lanner:
             self.emergency.over,
         )  # fmt: skip
         self.inbox = Inbox(
-            self.store, Handling(self.application, self._first_press), self._overtakes,
-            self._given_up, self._store_failed, self.counts, overdue, self.signer.checked,
-            self.sharing.news if shared else None, self._read_ahead,
+            self.store, Handling(self.application, self._first_press), self.urgent.overtakes,
+            self.urgent.given_up, self.urgent.store_failed, self.counts, overdue,
+            self.signer.checked, self.sharing.news if shared else None, self.urgent.read_ahead,
         )  # fmt: skip
         self.operating = Operating.build(
             self.bot, self.store, settings, self._admins(), self.presence.lead
         )
         self.operating.hook(self.chat.hooks)
-        self.intake = self._intake()
+        failed = self.urgent.store_failed
+        self.intake = doors.intake(settings, self.inbox, failed, self.counts)
         self.services = self._services()
         self.application.bot_data["services"] = self.services
         table.register(self.application)
-        self.store.when_damaged = self._damaged
+        self.store.when_damaged = self.urgent.damaged
         self.care.hook(self.chat.hooks, self.store)
         send = check_in_by(self.bot, self.store)
         days = settings.lanner_retention_days
@@ -153,7 +150,11 @@ class Lanner:
             self.operating.broadcasting,
             overdue,
         ]
-        await self._open_dashboard()
+        sources = Sources(
+            self.model.status, self.intake.age_s, self.store.quarantined_count,
+            lambda: len(self.inbox.workers()),
+        )  # fmt: skip
+        self.dashboard = await doors.dashboard(settings, self.metrics, sources)
         for service in self.background:
             service.start()
         menus = table.set_menus(self.bot, self.services.admins)
@@ -187,6 +188,7 @@ class Lanner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.urgent.stop()
         await self.model.stop()
         self.aside.close()
         await self.dashboard.stop()
@@ -206,17 +208,13 @@ class Lanner:
 
     async def _telegram(self) -> tuple[str, str | None]:
         """The token, and the address of a Bot API server that is not Telegram's."""
-        token = self.settings.telegram_bot_token
-        if token is not None:
-            return token.get_secret_value(), self.settings.lanner_api_url
+        if found := doors.telegram(self.settings):
+            return found
         where = self.settings.lanner_data_dir.name
-        self.playground = Playground(
-            DEMO_TOKEN, self.settings.lanner_playground_port,
-            lambda: {"text": banner(self.model, where)},
-            keep=self.settings.lanner_playground_dir,
-        )  # fmt: skip
-        await self.playground.start()
-        return DEMO_TOKEN, self.playground.url
+        self.playground = await doors.playground(
+            self.settings, lambda: {"text": banner(self.model, where)}
+        )
+        return doors.DEMO_TOKEN, self.playground.url
 
     async def _opened_store(self, bot: Bot) -> Store:
         settings = self.settings
@@ -233,37 +231,13 @@ class Lanner:
                 await self.playground.stop()
             raise
 
-    async def _open_dashboard(self) -> None:
-        """A taken port costs the operator a page, never anyone a reply."""
-        sources = Sources(
-            self.model.status, self.intake.age_s, self.store.quarantined_count,
-            lambda: len(self.inbox.workers()),
-        )  # fmt: skip
-        self.dashboard = DashboardServer(self.settings.lanner_dashboard_port, self.metrics, sources)
-        try:
-            await self.dashboard.start()
-        except OSError as error:
-            log.warning(
-                "The dashboard's port cannot be opened (%s): set LANNER_DASHBOARD_PORT.",
-                error.strerror,
-            )
-
-    def _intake(self) -> Polling | Webhook:
-        settings, secret = self.settings, self.settings.lanner_webhook_secret
-        if settings.lanner_webhook_url is None:
-            return Polling(self.inbox, self._store_failed, self.counts)
-        known = secret.get_secret_value() if secret else secrets.token_urlsafe(32)
-        return Webhook(
-            self.inbox, self._store_failed, settings.lanner_webhook_url, known,
-            settings.lanner_webhook_host, settings.lanner_webhook_port,
-        )  # fmt: skip
-
     def _services(self) -> Services:
         days = self.settings.lanner_retention_days
         status = OperatorStatus(self.model, self.store, self.counts, self.intake.age_s, self.gate)
         return Services(
             self.store, self.chat, PeopleService(self.store, self.clock, days, self.gate.languages),
             Privacy(self.store, self.clock), self.care, self.model, self._admins(), status.words,
+            self.urgent.stopped,
         )  # fmt: skip
 
     def _admins(self) -> frozenset[int]:
@@ -299,40 +273,3 @@ class Lanner:
         self.chat.writer.device_died(texts.DEVICE_DEAD)
         await self.inbox.quiet(LAST_WORDS_S)
         raise DeviceDead(sentence)
-
-    async def _read_ahead(self, updates: list[raw.Raw]) -> None:
-        """So that whether an update is danger is known when its chat's line asks."""
-        # What cannot be read here is met again, and told, in its chat's line.
-        with suppress(Exception):
-            await self.aside.read(map(raw.words_of, updates))
-
-    def _overtakes(self, update: raw.Raw) -> bool:
-        """Stop, an edit and danger end the running reply of their chat at once."""
-        chat = raw.chat_of(update)
-        person = raw.sender_of(update) or chat
-        if raw.wants_stop(update):
-            if self.chat.stop(chat, person):
-                self.services.stopped.add(int(update["update_id"]))
-            return True
-        danger = self.emergency.is_danger(update)
-        if danger or "edited_message" in update:
-            self.chat.stop(chat, person)
-        return danger and "message" in update
-
-    async def _given_up(self, update: raw.Raw) -> None:
-        """The person of an update that nothing can handle is told; danger is answered."""
-        if self.emergency.is_danger(update):
-            await self.emergency.tell(self.bot, update)
-        elif raw.is_private(update):
-            await self.bot.send_message(raw.chat_of(update), texts.GIVEN_UP)
-
-    async def _damaged(self, number: int, chat: int | None) -> None:
-        """An update cannot be read any more: the operator sees it, the person is asked again."""
-        log.error("Update %d is damaged on disk and was put aside.", number)
-        self.counts.happened("quarantined")
-        if chat is not None and chat > 0:
-            call = patiently(lambda: self.bot.send_message(chat, texts.GIVEN_UP))
-            self._tasks.append(asyncio.create_task(call))
-
-    async def _store_failed(self, updates: list[raw.Raw], error: Exception) -> None:
-        await self.emergency.store_failed(self.bot, updates, error)

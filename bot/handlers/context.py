@@ -40,7 +40,7 @@ class Services:
     model: Model
     admins: frozenset[int]
     describe: Callable[[], Awaitable[str]]
-    # Updates that stopped a reply when they arrived; see bot.app.
+    # Updates that stopped a reply when they arrived; see bot.urgent.
     stopped: set[int] = field(default_factory=set)
 
 
