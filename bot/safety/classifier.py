@@ -3,7 +3,7 @@
     ClassifierMissing   it cannot be used; the sentence says why and what to do
 
 One half of the detector: the rules are the other, and each works without this
-one. Needs no torch. Knows nothing of policy, people or replies; keeps no text.
+one. Knows nothing of policy, people or replies; keeps no text.
 """
 
 from __future__ import annotations
