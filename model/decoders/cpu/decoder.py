@@ -28,8 +28,7 @@ from model.types import AdapterInfo, AdapterRefused
 
 # Prompt tokens in one chunk: running streams wait for it, and shorter ones waste arithmetic.
 CHUNK = 64
-# Of each number of threads that is tried; a person waits for it.
-STEPS, PATIENCE_S = 6, 0.5
+STEPS = 6  # of each number of threads that is tried; a person waits for it
 
 
 @dataclass(slots=True)
@@ -201,12 +200,13 @@ class CpuDecoder:
 def choose_threads(decoder: CpuDecoder) -> int:
     """Set and return the number of threads that steps fastest on this machine now."""
     found: dict[int, float] = {}
-    for threads in {1, os.cpu_count() or 1}:
+    for threads in sorted({1, os.cpu_count() or 1}):
         torch.set_num_threads(threads)
         decoder.open(0, [1, 2], 0, Draw(0.0, 1.0, 0, 1.0, 0))
         decoder.extend({0: [1, 2]}, frozenset({0}))
         times: list[float] = []
-        while len(times) < STEPS and sum(times) < PATIENCE_S:
+        # One that is far slower than what was tried before need not show it again.
+        while len(times) < STEPS and sum(times) < 2 * STEPS * min(found.values(), default=1.0):
             began = time.perf_counter()
             decoder.step([0])
             times.append(time.perf_counter() - began)

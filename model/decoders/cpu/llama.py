@@ -9,7 +9,9 @@ adapters' files or text.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,7 +49,7 @@ class Llama:
         body = model.model
         root = shape.hidden**0.5
         self._embedding = body.embed_tokens.weight.detach()
-        self._layers = [_layer(layer, shape, kind, root) for layer in body.layers]
+        self._layers = _layers(body.layers, shape, kind, root)
         self._last = body.norm.weight.detach().float() * root
         self._head = Matrix(model.lm_head.weight.detach(), "fp32" if kind == "fp32" else "auto")
         self._turns = _rotations(body.rotary_emb, context)
@@ -191,6 +193,13 @@ def _with(
     delta: Delta | None, layer: int, matrix: str, x: torch.Tensor, y: torch.Tensor
 ) -> torch.Tensor:
     return y if delta is None else delta.add(layer, matrix, x, y)
+
+
+def _layers(layers: Any, shape: Shape, kind: Asked, root: float) -> list[Layer]:
+    """All layers, packed a few at a time, each on one core."""
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(lambda layer: _layer(layer, shape, kind, root), layers))
 
 
 def _layer(layer: Any, shape: Shape, kind: Asked, root: float) -> Layer:
