@@ -10,9 +10,7 @@ import re
 import unicodedata
 from functools import cache
 
-import yaml
-
-from bot.safety.files import data_text
+from bot.safety.files import data_page
 
 _APOSTROPHES = re.compile(r"[’'`´ʼ]")
 _NOT_WORDS = re.compile(r"[^\w\u0900-\u097f]+")
@@ -46,7 +44,7 @@ def _bare(text: str) -> str:
 
 @cache
 def _asks() -> tuple[re.Pattern[str], ...]:
-    page = yaml.safe_load(data_text("asks.yaml"))
+    page = data_page("asks.yaml")
     found = []
     for patterns in page["patterns"].values():
         for pattern in patterns:

@@ -11,9 +11,7 @@ import re
 import unicodedata
 from functools import cache
 
-import yaml
-
-from bot.safety.files import data_text
+from bot.safety.files import data_page
 
 _QUOTES = str.maketrans(
     {"’": "'", "‘": "'", "‑": "-", "–": "-", "—": " - ", "*": "", "_": "", "`": ""}
@@ -27,7 +25,7 @@ _QUOTED = re.compile(
 
 @cache
 def _rules() -> tuple[tuple[str, re.Pattern[str], bool], ...]:
-    page = yaml.safe_load(data_text("guard.yaml"))
+    page = data_page("guard.yaml")
     found = []
     for name, patterns in page["rules"].items():
         whole = "|".join(f"(?:{pattern})" for pattern in patterns)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 
-import yaml
-
-from bot.safety.files import data_text
+from bot.safety.files import data_page
 from bot.safety.lines import DIRECTORY, CrisisLine, CrisisLines, describe
 from bot.safety.types import Assessment, FixedReply, Level, PersonContext
 
@@ -61,7 +59,7 @@ class Replies:
     @classmethod
     def load(cls, unspoken: frozenset[str] = frozenset()) -> Replies:
         """Read the shipped texts and table."""
-        page = yaml.safe_load(data_text("replies.yaml"))
+        page = data_page("replies.yaml")
         version = f"replies{page['version']}-{page['date']}"
         reviewed = frozenset(k for k, by in page["reviewed_by"].items() if by != NOBODY)
         return cls(page["languages"], CrisisLines.load(), version, reviewed, unspoken)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
-import yaml
-
-from bot.safety.files import data_text, rule_files
+from bot.safety.files import data_page, rule_files
 from bot.safety.normalise import Sentence
 from bot.safety.phrases import anchor_words, compiled
 
@@ -94,9 +93,10 @@ class RuleBook:
         self._present = present
 
     @classmethod
+    @cache
     def load(cls) -> RuleBook:
         """Read every file under data/rules; raises ValueError naming a bad rule."""
-        pages = {name: yaml.safe_load(data_text(name)) for name in rule_files()}
+        pages = {name: data_page(name) for name in rule_files()}
         excuses = _excuses(pages.values())
         rules: list[Rule] = []
         past: list[str] = []

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-import yaml
-
-from bot.safety.files import data_text
+from bot.safety.files import data_page
 
 
 def spoken(name: str, language: str) -> str:
@@ -17,5 +15,5 @@ def spoken(name: str, language: str) -> str:
 
 @cache
 def _texts() -> dict[str, dict[str, str]]:
-    page: dict[str, dict[str, str]] = yaml.safe_load(data_text("spoken.yaml"))["texts"]
+    page: dict[str, dict[str, str]] = data_page("spoken.yaml")["texts"]
     return page

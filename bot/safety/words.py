@@ -9,9 +9,7 @@ import itertools
 import re
 from collections.abc import Iterable
 
-import yaml
-
-from bot.safety.files import data_text
+from bot.safety.files import data_page
 
 _LEET = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g",
          "@": "a", "$": "s", "!": "i", "|": "li", "€": "e", "+": "t", "(": "c", "£": "l",
@@ -27,7 +25,7 @@ class Words:
     """The tables, and what they do to one token."""
 
     def __init__(self, vocabulary: Iterable[str]) -> None:
-        tables = yaml.safe_load(data_text("words.yaml"))
+        tables = data_page("words.yaml")
         self._expand = {str(k): str(v).split() for k, v in tables["expand"].items()}
         self._hidden: list[str] = tables["hidden"]
         self._by_length: dict[int, list[str]] = {}
@@ -154,7 +152,7 @@ def _misspellings(words: Iterable[str]) -> dict[str, str]:
 def _dress(emoji: dict[str, str]) -> dict[int, str]:
     """One character to what it reads as."""
     table: dict[int, str] = {}
-    for letter, twins in yaml.safe_load(data_text("confusables.yaml")).items():
+    for letter, twins in data_page("confusables.yaml").items():
         for twin in twins:
             table[ord(twin)] = letter
             if len(twin.upper()) == 1 and not twin.upper().isascii():
