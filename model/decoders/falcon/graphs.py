@@ -11,7 +11,6 @@ Knows rows and graphs; knows nothing of sequences' ends, text or versions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 
@@ -19,21 +18,12 @@ from model.decoders.falcon import banks
 from model.decoders.falcon.arena import WIDTH, Arena, DrawRecord
 from model.decoders.falcon.backend import Drawn, Rows
 from model.decoders.falcon.banks import Bank
+from model.decoders.falcon.layers import Layers
 from model.decoders.falcon.stream import Launch, stream_of
 from model.decoders.protocol import Draw
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 PROMPTS = (16, 64)
-
-
-class Layers(Protocol):
-    """One pass through the model; the same arguments always give the same launches."""
-
-    def body(self, rows: int, *, shared: bool) -> None:
-        """Rows of `control(rows)` through all layers; `shared`: several may be of one slot."""
-
-    def draw(self, body_rows: int, picks: int) -> None:
-        """Draw for the first `picks` entries of `pick`, after `body` of `body_rows` rows."""
 
 
 class GraphBackend:

@@ -10,11 +10,10 @@ slots' owners, graphs or the host's waiting.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
-from model.decoders.falcon.arena import WIDTH, product
+from model.decoders.falcon import layers
+from model.decoders.falcon.arena import product
 from model.decoders.falcon.cuda import jobs
 from model.decoders.falcon.cuda.arena import Arena
 from model.decoders.falcon.cuda.native import (
@@ -24,14 +23,17 @@ from model.decoders.falcon.cuda.native import (
     NormArgs,
     SampleArgs,
 )
+from model.decoders.falcon.layers import Matrices
 
 WIDTHS = (1, 8, 16, 32, 64)
 # Above so many rows a block attends for all heads of its row, and reads the history once.
 WIDE = 64
 
 
-class Layers:
-    """Launches over an arena; the same arguments always give the same launches."""
+class Layers(layers.Layers):
+    """See layers.py."""
+
+    arena: Arena
 
     def __init__(self, arena: Arena, kernels: Kernels) -> None:
         self.arena, self.kernels = arena, kernels
@@ -40,38 +42,24 @@ class Layers:
         self._processors = device.multi_processor_count
         self._first, self._second = jobs.first(self.shape), jobs.second(self.shape)
 
-    def body(self, rows: int, *, shared: bool) -> None:
-        """Rows 0..rows-1 of `control` through all layers; `r` and the last sums hold the result.
-
-        `shared`: several rows may belong to one slot.
-        """
-        a = self.arena
-        control = a.control(rows)
+    def embed(self, rows: int) -> None:
+        """See Layers."""
+        a, control = self.arena, self.arena.control(rows)
         self.kernels.embed(self.weights.embedding, control.token, control.slot, a.newest, a.r, rows)
-        first, second = self.matrices(rows)
-        for layer in range(self.shape.layers):
-            self.norm(rows, layer)
-            first(layer)
-            self.mix(rows, layer, shared=shared)
-            second(layer)
 
     def norm(self, rows: int, layer: int) -> None:
-        """The norm before a layer: from r and the last sums to x."""
+        """See Layers."""
         self.kernels.layer_norm(self._norm(rows, layer))
 
     def mix(self, rows: int, layer: int, *, shared: bool) -> None:
-        """Attention and activation: from y1 to x2."""
+        """See Layers."""
         mixer = self._mixer(rows, layer, shared=shared)
         if shared:
             self.kernels.store_kv(mixer)
         self.kernels.mix(mixer)
 
-    def matrices(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
-        """The two matrices of a layer."""
-        return self._streamed(rows) if rows <= WIDTH else self._dequantised(rows)
-
     def draw(self, body_rows: int, picks: int) -> None:
-        """Draw for the first `picks` entries of `pick`, after `body` of `body_rows` rows."""
+        """See Layers."""
         a, shape = self.arena, self.shape
         norm = self._norm(picks, shape.layers, body_rows)
         control = a.control(body_rows)
@@ -102,10 +90,6 @@ class Layers:
             vocabulary=shape.vocabulary,
         )
         self.kernels.sample(sample, picks)
-
-    def parts(self, rows: int) -> tuple[int, int]:
-        """Of how many partial sums the two matrices' results are made."""
-        return (self._first.parts, self._second.parts) if rows <= WIDTH else (1, 1)
 
     def _norm(self, rows: int, layer: int, body_rows: int | None = None) -> NormArgs:
         """The norm before a layer, or before the head, which is layer `layers`."""
@@ -169,8 +153,8 @@ class Layers:
             args.ad[i], args.ah[i] = held.ad[layer].data_ptr(), held.ah[layer].data_ptr()
         return args
 
-    def _streamed(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
-        """The two matrices of a layer from their units."""
+    def streamed(self, rows: int) -> Matrices:
+        """See Layers."""
         a, shape, w = self.arena, self.shape, self.weights
         one, two = MatrixArgs(), MatrixArgs()
         self._first.write(one, self._processors)
@@ -199,8 +183,8 @@ class Layers:
 
         return first, second
 
-    def _dequantised(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
-        """The two matrices of a layer by cuBLAS, fp32 out."""
+    def dequantised(self, rows: int) -> Matrices:
+        """See Layers."""
         a, shape, w = self.arena, self.shape, self.weights
         one, two = a.matrices()
 

@@ -10,12 +10,12 @@ the host's waiting.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import triton
 
-from model.decoders.falcon.arena import GROUP, WIDTH, product
+from model.decoders.falcon import layers
+from model.decoders.falcon.arena import GROUP, product
+from model.decoders.falcon.layers import Matrices
 from model.decoders.falcon.shape import HEAD, TILE
 from model.decoders.falcon.triton.arena import CHUNK, LISTED, Arena
 from model.decoders.falcon.triton.kernels import (
@@ -35,8 +35,10 @@ DEQUANTISED = 8  # units that a program of `dequantise` takes
 ROOM = 64  # most pieces of a norm's sums
 
 
-class Layers:
-    """Launches over an arena; the same arguments always give the same launches."""
+class Layers(layers.Layers):
+    """See layers.py."""
+
+    arena: Arena
 
     def __init__(self, arena: Arena, tiles: Tiles) -> None:
         self.arena, self.tiles, self.weights = arena, tiles, arena.weights
@@ -46,22 +48,16 @@ class Layers:
         if arena.pieces > ROOM:
             raise ValueError("the model is too wide for these kernels")
 
-    def body(self, rows: int, *, shared: bool) -> None:
-        """See graphs.py."""
-        a, hidden = self.arena, self.shape.hidden
-        control, table = a.control(rows), self.weights.embedding.view(torch.float16)
+    def embed(self, rows: int) -> None:
+        """See Layers."""
+        a, control, hidden = self.arena, self.arena.control(rows), self.shape.hidden
         norm.embed[-(-hidden // COLUMNS), rows](
-            table, control.token, control.slot, a.newest, a.r, hidden, COLUMNS
-        )
-        first, second = self.matrices(rows)
-        for layer in range(self.shape.layers):
-            self.norm(rows, layer)
-            first(layer)
-            self.mix(rows, layer, shared=shared)
-            second(layer)
+            self.weights.embedding.view(torch.float16), control.token, control.slot, a.newest,
+            a.r, hidden, COLUMNS,
+        )  # fmt: skip
 
     def draw(self, body_rows: int, picks: int) -> None:
-        """See graphs.py."""
+        """See Layers."""
         control = self.arena.control(body_rows)
         self.norm(picks, self.shape.layers, body_rows)
         self.head(picks)
@@ -91,10 +87,6 @@ class Layers:
             self._blocks1, tiles, tile.n, m, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 
-    def parts(self, rows: int) -> tuple[int, int]:
-        """Of how many partial sums the two matrices' results are made."""
-        return (self.arena.parts.first, self.arena.parts.second) if rows <= WIDTH else (1, 1)
-
     def norm(self, rows: int, layer: int, body_rows: int | None = None) -> None:
         """The norm before a layer, or before the head, which is layer `layers`."""
         a, w, hidden = self.arena, self.weights, self.shape.hidden
@@ -115,7 +107,7 @@ class Layers:
         )  # fmt: skip
 
     def mix(self, rows: int, layer: int, *, shared: bool) -> None:
-        """Attention and activation: from y1 to x2."""
+        """See Layers."""
         a, shape, parts = self.arena, self.shape, self.parts(rows)[0]
         control, keys, values = a.control(rows), a.keys[layer], a.values[layer]
         where = (a.y1, keys, values, control.slot, control.pos, a.rope)
@@ -133,12 +125,8 @@ class Layers:
             parts, a.groups, a.spans,
         )  # fmt: skip
 
-    def matrices(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
-        """The two matrices of a layer."""
-        return self._streamed(rows) if rows <= WIDTH else self._dequantised(rows)
-
-    def _streamed(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
-        """The two matrices of a layer from their units."""
+    def streamed(self, rows: int) -> Matrices:
+        """See Layers."""
         a, w, m = self.arena, self.weights, width(rows)
         tile1, tile2, bank = self.tiles.first[m], self.tiles.second[m], a.control(rows).bank
         words1, scales1 = w.w1.view(torch.int16), w.w1.view(torch.int32)
@@ -163,8 +151,8 @@ class Layers:
 
         return first, second
 
-    def _dequantised(self, rows: int) -> tuple[Callable[[int], None], Callable[[int], None]]:
-        """The two matrices of a layer by cuBLAS, fp32 out."""
+    def dequantised(self, rows: int) -> Matrices:
+        """See Layers."""
         a, shape, w, bank = self.arena, self.shape, self.weights, self.arena.control(rows).bank
         one, two = a.matrices()
 
