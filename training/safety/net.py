@@ -182,8 +182,7 @@ class _Frozen(nn.Module):
 def build(folder: Path, shape: Shape, drop: float = 0.1, device: torch.device = _CPU) -> Net:
     """The published encoder with fresh low-rank changes and a fresh head."""
     weights = load_file(folder / "model.safetensors", device=str(device))
-    floats = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
-    return Net(floats, shape, drop).to(device)
+    return Net(weights, shape, drop).to(device)
 
 
 def batch(rows: Sequence[Tokens], device: torch.device = _CPU) -> tuple[Tensor, Tensor]:

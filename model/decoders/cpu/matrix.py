@@ -35,9 +35,10 @@ class Matrix:
 
     def __init__(self, weight: torch.Tensor, kind: Asked = "auto") -> None:
         weight = weight.float().contiguous()
+        if kind == "auto" and float(weight.abs().max()) > LARGEST_HALF:
+            kind = "fp32"
         four = four_bits(weight) if kind == "auto" else None
-        large = float(weight.abs().max()) > LARGEST_HALF
-        self.kind: Kind = ("fp32" if large else "fp16") if kind == "auto" else kind
+        self.kind: Kind = "fp16" if kind == "auto" else kind
         self.dtype = torch.float32
         self._weight = weight
         self._half: Any = None
@@ -95,7 +96,7 @@ class FourBits:
 def four_bits(weight: torch.Tensor) -> FourBits | None:
     """None unless the fp32 weight's own values stand on such levels, within 16-bit rounding."""
     outputs, inputs = weight.shape
-    if inputs % GROUP or outputs % BLOCK or float(weight.abs().max()) > LARGEST_HALF:
+    if inputs % GROUP or outputs % BLOCK:
         return None
     kept = FourBits(
         torch.empty(outputs, inputs, dtype=torch.int32),
