@@ -188,6 +188,7 @@ def time_kernels(backend: GraphBackend) -> None:
     """Where a step's time goes: each kernel of a layer alone, one launch for each layer."""
     layers, n = backend.layers, backend.shape.layers
     for rows in (1, 8, 64, 512):
+        layers.counting = False  # alone, a kernel would wait for what others count
         one, two = layers.matrices(rows)
         if rows <= 64:
             backend.run(rows_at(rows, 512, mixed=False)).read()
@@ -199,16 +200,19 @@ def time_kernels(backend: GraphBackend) -> None:
         parts: dict[str, Callable[[int], None]] = {
             "norm": lambda i, r=rows: layers.norm(r, i),
             "W1": one,
-            "mix": lambda i, r=rows: layers.mix(r, i, shared=False),
+            "mix": lambda i, r=rows: layers.mix(r, i, shared=r > 64),
             "W2": two,
         }
         single = dict(parts)
-        for names in (("W1", "W2"), ("norm", "W1"), ("W1", "mix"), ("mix", "W2"), tuple(single)):
+        for names in (("W1", "W2"), ("norm", "W1"), ("W1", "mix"), ("mix", "W2")):
             parts["+".join(names)] = lambda i, n=names, p=single: [p[name](i) for name in n]
         said = []
         for name, part in parts.items():
             took = microseconds(recorded(backend, lambda p=part: [p(i) for i in range(n)]))
             said.append(f"{name} {took / n:.1f}")
+        layers.counting = True
+        whole = microseconds(recorded(backend, lambda r=rows: layers.body(r, shared=r > 64)))
+        said.append(f"whole layer {whole / n:.1f}")
         if rows > 64:
             print(f"µs a kernel, {rows} rows: {', '.join(said)}", flush=True)
             continue

@@ -10,6 +10,7 @@ import torch
 from model.decoders.falcon import arena
 from model.decoders.falcon.arena import WIDTH, Parts
 from model.decoders.falcon.cuda import jobs
+from model.decoders.falcon.cuda.native import SECOND
 from model.decoders.falcon.shape import TILE
 from model.decoders.falcon.weights import Weights
 
@@ -25,3 +26,4 @@ class Arena(arena.Arena):
         self.ud = self.make(rows * self.groups * 32)
         self.uh = self.make(shape.mlp // 256 * rows * 32)
         self.counter = self.make(rows * self.groups, dtype=torch.int32)
+        self.ready = self.make(SECOND + 1, dtype=torch.int32)

@@ -1,6 +1,9 @@
 """One pass of rows through the model as a sequence of kernel launches.
 
-    embed ─ [norm ─ W1 ─ (store_kv) ─ mix ─ W2] × layers ─ norm ─ head ─ sample
+    embed ─ [norm ─ W1 ─ (store_kv) ─ activation, attention ─ W2] × layers ─ norm ─ head ─ sample
+
+Kernels overlap: W1's, the activation's and attention's blocks count what they have
+written (common.cuh), and whoever needs it waits for the count, not for a kernel's end.
 
 Up to 64 rows read the NF4 units; more go through cuBLAS on a matrix that was
 dequantised just before, since then arithmetic and not memory decides. Between
@@ -13,10 +16,16 @@ from __future__ import annotations
 import torch
 
 from model.decoders.falcon import layers
-from model.decoders.falcon.arena import product
+from model.decoders.falcon.arena import WIDTH, product
 from model.decoders.falcon.cuda import jobs
 from model.decoders.falcon.cuda.arena import Arena
+from model.decoders.falcon.cuda.jobs import Shares
 from model.decoders.falcon.cuda.native import (
+    ACTIVATION,
+    ATTENTION,
+    FIRST,
+    PIECES,
+    SECOND,
     Kernels,
     MatrixArgs,
     MixerArgs,
@@ -26,14 +35,16 @@ from model.decoders.falcon.cuda.native import (
 from model.decoders.falcon.layers import Matrices
 
 WIDTHS = (1, 8, 16, 32, 64)
-# Above so many rows a block attends for all heads of its row, and reads the history once.
-WIDE = 64
+# How much later attention is ready than the activation, in units of a block's work.
+LATE = 20
 
 
 class Layers(layers.Layers):
     """See layers.py."""
 
     arena: Arena
+    # False: a kernel waits until the one before it ends, so that it can be launched alone.
+    counting = True
 
     def __init__(self, arena: Arena, kernels: Kernels) -> None:
         self.arena, self.kernels = arena, kernels
@@ -56,7 +67,12 @@ class Layers(layers.Layers):
         mixer = self._mixer(rows, layer, shared=shared)
         if shared:
             self.kernels.store_kv(mixer)
-        self.kernels.mix(mixer)
+        if self._shares(rows).reserved and not shared:  # at once, to the processors left to it
+            self.kernels.attend(mixer)
+            self.kernels.activate(mixer)
+        else:
+            self.kernels.activate(mixer)
+            self.kernels.attend(mixer)
 
     def draw(self, body_rows: int, picks: int) -> None:
         """See Layers."""
@@ -66,7 +82,7 @@ class Layers(layers.Layers):
         norm.pick = control.pick.data_ptr()
         self.kernels.layer_norm(norm)
         plan, head = jobs.head(shape, a.vocabulary, picks), MatrixArgs()
-        plan.write(head, self._processors)
+        plan.write(head, self._processors, 0)
         head.weights, head.x, head.ldx = (
             self.weights.head.data_ptr(),
             a.last.data_ptr(),
@@ -94,6 +110,7 @@ class Layers(layers.Layers):
     def _norm(self, rows: int, layer: int, body_rows: int | None = None) -> NormArgs:
         """The norm before a layer, or before the head, which is layer `layers`."""
         a, w, last = self.arena, self.weights, layer == self.shape.layers
+        counted = layer > 0 and self._counts(body_rows or rows)
         args = NormArgs(
             r=a.r.data_ptr(),
             sums=a.y2.data_ptr() if layer else 0,
@@ -104,12 +121,14 @@ class Layers(layers.Layers):
             ud=a.ud.data_ptr(),
             uh=a.uh.data_ptr(),
             bank=a.control(body_rows or rows).bank.data_ptr(),
+            ready=a.ready.data_ptr(),
             part_stride=(body_rows or rows) * self.shape.hidden,
             parts=self.parts(body_rows or rows)[1],
             rows=rows,
             all_rows=body_rows or rows,
             hidden=self.shape.hidden,
             groups=a.groups,
+            second_blocks=self._blocks(body_rows or rows) if counted else 0,
             epsilon=self.shape.epsilon,
         )
         for i, bank in enumerate(a.banks):
@@ -122,7 +141,7 @@ class Layers(layers.Layers):
 
     def _mixer(self, rows: int, layer: int, *, shared: bool) -> MixerArgs:
         a, shape = self.arena, self.shape
-        control = a.control(rows)
+        control, shares = a.control(rows), self._shares(rows)
         args = MixerArgs(
             y=a.y1.data_ptr(),
             keys=a.keys[layer].data_ptr(),
@@ -137,6 +156,7 @@ class Layers(layers.Layers):
             uh=a.uh.data_ptr(),
             counter=a.counter.data_ptr(),
             banks=a.in_use.data_ptr(),
+            ready=a.ready.data_ptr(),
             part_stride=rows * shape.rows1,
             ldy=shape.rows1,
             ldx=a.x2.shape[1],
@@ -146,19 +166,39 @@ class Layers(layers.Layers):
             heads=shape.heads,
             context=a.context,
             spans=a.spans,
-            groups_a_block=a.groups if rows > WIDE else 1,
+            first_blocks=self._blocks(rows) if self._counts(rows) and not shared else 0,
+            groups_a_block=shares.groups,
+            spans_a_block=shares.spans,
+            prefetch=0 if shared or shares.reserved else 1,
             write_kv=0 if shared else 1,
         )
         for i, held in enumerate(a.banks):
             args.ad[i], args.ah[i] = held.ad[layer].data_ptr(), held.ah[layer].data_ptr()
         return args
 
+    def _shares(self, rows: int) -> Shares:
+        return jobs.shares(rows, self.arena.groups, self.arena.spans)
+
+    def _blocks(self, rows: int) -> int:
+        """Of a matrix."""
+        return self._processors - self._shares(rows).reserved
+
+    def _counts(self, rows: int) -> bool:
+        return self.counting and rows <= WIDTH
+
     def streamed(self, rows: int) -> Matrices:
         """See Layers."""
         a, shape, w = self.arena, self.shape, self.weights
         one, two = MatrixArgs(), MatrixArgs()
-        self._first.write(one, self._processors)
-        self._second.write(two, self._processors)
+        warps = jobs.WARPS if rows <= jobs.NARROW else 0
+        self._first.write(one, self._blocks(rows), warps)
+        self._second.write(two, self._blocks(rows), warps, LATE if warps else 0)
+        # W2 starts beside the mixer: each part as soon as what it reads is there.
+        one.done, two.done = a.ready[FIRST:].data_ptr(), a.ready[SECOND:].data_ptr()
+        two.ready = a.ready.data_ptr() if self._counts(rows) else 0
+        chunks = -(-rows // 8) * (shape.mlp // 256)
+        two.least[ATTENTION], two.least[ACTIVATION] = rows * a.groups, chunks
+        two.least[PIECES] = rows * a.groups + chunks
         for args, x, out, out_rows, columns in (
             (one, a.x, a.y1, shape.rows1, shape.hidden),
             (two, a.x2, a.y2, shape.hidden, shape.cols2),

@@ -7,20 +7,23 @@ compares their sizes when it loads. Knows addresses; knows nothing of order.
 from __future__ import annotations
 
 import ctypes
-from ctypes import byref, c_float, c_int, c_long, c_void_p
+from ctypes import byref, c_float, c_int, c_long, c_uint8, c_void_p
 from typing import Any
 
 import torch
 
 from model.decoders.protocol import DeviceLost
 
-MAX_JOBS = 32
+MAX_JOBS, MAX_BLOCKS = 32, 256
+FIRST, ATTENTION, ACTIVATION, PIECES, SECOND = range(5)  # counters (common.cuh)
 
 
 class Job(ctypes.Structure):
     """A part of the columns and a range of tiles (matrix.cu)."""
 
-    _fields_ = [(name, c_int) for name in ("k0", "blocks", "tile0", "tiles", "set", "sets", "part")]
+    _fields_ = [
+        (name, c_int) for name in ("k0", "blocks", "tile0", "tiles", "set", "sets", "part", "needs")
+    ]
 
 
 class MatrixArgs(ctypes.Structure):
@@ -32,8 +35,12 @@ class MatrixArgs(ctypes.Structure):
         ("x", c_void_p),
         ("out", c_void_p),
         ("banks", c_void_p),
+        ("ready", c_void_p),
+        ("done", c_void_p),
         *((name, c_long) for name in ("ldx", "part_stride", "out_rows")),
         *((name, c_int) for name in ("rows", "blocks", "u_column", "fold", "jobs")),
+        ("least", c_int * SECOND),
+        ("job_of", c_uint8 * MAX_BLOCKS),
         ("block0", c_int * (MAX_JOBS + 1)),
         ("job", Job * MAX_JOBS),
     ]
@@ -45,9 +52,10 @@ class NormArgs(ctypes.Structure):
     _fields_ = [
         *((name, c_void_p) for name in ("r", "sums", "gamma", "beta")),
         *((name, c_void_p * 2) for name in ("ga", "sga", "sba", "b2")),
-        *((name, c_void_p) for name in ("ud", "uh", "x", "bank", "pick")),
+        *((name, c_void_p) for name in ("ud", "uh", "x", "bank", "ready", "pick")),
         *((name, c_long) for name in ("part_stride", "ldx")),
         *((name, c_int) for name in ("parts", "rows", "all_rows", "hidden", "groups")),
+        ("second_blocks", c_int),
         ("epsilon", c_float),
     ]
 
@@ -58,10 +66,13 @@ class MixerArgs(ctypes.Structure):
     _fields_ = [
         *((name, c_void_p) for name in ("y", "keys", "values", "slot", "pos", "bank", "rope")),
         *((name, c_void_p * 2) for name in ("ad", "ah")),
-        *((name, c_void_p) for name in ("x2", "partial", "ud", "uh", "counter", "banks")),
+        *((name, c_void_p) for name in ("x2", "partial", "ud", "uh", "counter", "banks", "ready")),
         *((name, c_long) for name in ("part_stride", "ldy", "ldx")),
         *((name, c_int) for name in ("parts", "rows", "hidden", "heads", "context", "spans")),
-        *((name, c_int) for name in ("groups_a_block", "write_kv")),
+        *(
+            (name, c_int)
+            for name in ("first_blocks", "groups_a_block", "spans_a_block", "prefetch", "write_kv")
+        ),
     ]
 
 
@@ -99,9 +110,13 @@ class Kernels:
         """LayerNorm, x and u."""
         self._call("layer_norm", byref(args))
 
-    def mix(self, args: MixerArgs) -> None:
-        """Attention and activation."""
-        self._call("mix", byref(args))
+    def activate(self, args: MixerArgs) -> None:
+        """The MLP's activation."""
+        self._call("activate", byref(args))
+
+    def attend(self, args: MixerArgs) -> None:
+        """Attention."""
+        self._call("attend", byref(args))
 
     def store_kv(self, args: MixerArgs) -> None:
         """The rows' keys and values."""

@@ -102,16 +102,34 @@ __device__ __forceinline__ void prefetch(const void* p) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 }
 
-// A value that several partial sums make up: parts[p][row][column], added in order. The loads
-// of four parts, the usual number, are in flight together.
-__device__ __forceinline__ float gather(const float* y, int parts, long stride) {
-  float v = __ldcg(y);
-  if (parts == 4) {
-    const float b = __ldcg(y + stride), c = __ldcg(y + 2 * stride), d = __ldcg(y + 3 * stride);
-    return v + b + c + d;
+// Counters by which the blocks of a kernel tell those of later ones, started already, what is there:
+// W1's sums, attention, activation, the pieces of u that both make, W2's sums. norm.cu sets all but
+// the last to zero, which activation.cu does: each when nobody can still be waiting.
+static constexpr int FIRST = 0, ATTENTION = 1, ACTIVATION = 2, PIECES = 3, SECOND = 4;
+__device__ __forceinline__ void count_up(int* counter) {  // after the block's __syncthreads
+  if (threadIdx.x == 0) {
+    __threadfence();
+    atomicAdd(counter, 1);
   }
-  for (int p = 1; p < parts; p++) v += __ldcg(y + p * stride);
-  return v;
+}
+// For the first warp of a block.
+__device__ __forceinline__ void wait_for_count(const int* counter, int least) {
+  int seen;
+  do asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
+  while (seen < least);
+}
+// Until a kernel's `blocks` have counted, or, if it does not count, until the one before this ends.
+__device__ __forceinline__ void wait_for_blocks(const int* counter, int blocks) {
+  if (blocks) {
+    if (threadIdx.x < 32) wait_for_count(counter, blocks);
+    __syncthreads();
+  } else {
+    wait_for_previous();
+  }
+}
+// What other threads wrote before, to the bulk copies that come.
+__device__ __forceinline__ void fence_for_copies() {
+  asm volatile("fence.proxy.async;" ::: "memory");
 }
 
 // Which blocks of a group are done: true in every thread of the last one to call.
@@ -132,15 +150,17 @@ __device__ __forceinline__ bool last_to_arrive(int* counter, int group) {
 // a lane lies at b << SHIFT | lane * 4. With SHIFT 8 a byte's address is one byte permutation, at
 // twice the memory. A lane holds one of the sixteen values and the others ask it.
 __host__ __device__ constexpr int table_bytes(int shift) { return 256 << shift; }
-__constant__ float NF4[16] = {
-    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
-    -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
-    0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
-    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
+// NF4's sixteen values (layout.py) in fp16, four in a word. Immediates: from constant memory each
+// would be a miss of its own whenever a kernel starts.
+__device__ __forceinline__ uint32_t nf4(int code) {
+  const uint64_t low = code < 4 ? 0xB652B833B992BC00ull : 0x0000ADD4B1EAB48Dull;
+  const uint64_t high = code < 12 ? 0x356833E031262D18ull : 0x3C0039C93880370Dull;
+  return (uint32_t)((code < 8 ? low : high) >> (code & 3) * 16) & 0xFFFF;
+}
 template <int SHIFT>
-__device__ __forceinline__ void build_table(uint8_t* table, int threads) {
-  const uint32_t own = __half_as_ushort(to_half(NF4[threadIdx.x & 15]));
-  for (int i = threadIdx.x; i < 2048; i += threads) {  // 2048 and threads are whole warps
+__device__ __forceinline__ void build_table(uint8_t* table, int thread, int threads) {
+  const uint32_t own = nf4(thread & 15);
+  for (int i = thread; i < 2048; i += threads) {  // 2048 and threads are whole warps
     const int b = i >> 3;
     const uint32_t v = __shfl_sync(~0u, own, b & 15) | __shfl_sync(~0u, own, b >> 4) << 16;
     *(uint4*)(table + (b << SHIFT) + (i & 7) * 16) = make_uint4(v, v, v, v);
@@ -179,6 +199,11 @@ static int launch(F kernel, dim3 grid, int threads, int shared, int cluster, cud
   if (shared > 48000) {
     cudaError_t e = cudaFuncSetAttribute((const void*)kernel,
                                          cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
+    if (e != cudaSuccess) return (int)e;
+  }
+  if (cluster > 8) {
+    cudaError_t e = cudaFuncSetAttribute((const void*)kernel,
+                                         cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
     if (e != cudaSuccess) return (int)e;
   }
   return (int)cudaLaunchKernelEx(&config, kernel, args...);

@@ -11,19 +11,23 @@
 // is applied in fp32 after its 64 columns. LoRA's B follows the last part's codes as raw units,
 // two for each bank; its u = A·x lies behind the x of that part.
 //
-// The weight ring starts before the previous kernel has ended.
+// The weight ring starts before x is there. W2 does not wait for the kernel before it: parts that
+// read the activation begin when the activation is counted, parts that read attention later. With up
+// to 8 rows a block leaves a quarter of the registers and a sixth of the shared memory free, so that
+// LayerNorm and the activation wait beside it instead of starting when it ends.
 //
-// Measured on an H200 (copies run at 4.26 TB/s), W1 of Falcon-7B, 56 MB, one launch after another:
-// 1 row 18.4 µs (3.1 TB/s), 8 rows 19.6 µs (2.9), 64 rows 54 µs (1.0).
+// Measured on an H200 (copies run at 4.27 TB/s), W1 of Falcon-7B, 57 MB, one launch after another:
+// 1 row 17.3 µs (3.3 TB/s), 8 rows 20.1 µs (2.8), 64 rows 55 µs (1.0).
 #include "common.cuh"
 
-static constexpr int UNIT = 1088, DENSE = 4096, MAX_JOBS = 32, PART = 18;
+static constexpr int UNIT = 1088, DENSE = 4096, MAX_JOBS = 32, MAX_BLOCKS = 256, PART = 18;
 
 struct Job {
   int k0, blocks;     // first unit and number of units of columns
   int tile0, tiles;   // tiles of 32 rows
   int set, sets;      // the LoRA set whose u follows x; sets = 0: none
   int part;           // where the sums go
+  int needs;          // which counters say that its x is there: 1 << ATTENTION, 1 << ACTIVATION
 };
 struct MatrixArgs {
   const uint8_t* weights;   // [tiles][blocks][unit]
@@ -31,8 +35,12 @@ struct MatrixArgs {
   const f16* x;            // [m][ldx]: columns, then u of every set, 64 (two banks of 32) each
   float* out;               // [part][m][out_rows]
   const int* banks;         // device: first bank in use, number of banks in use
+  const int* ready;         // counters of the kernels before this one; null: wait until it ends
+  int* done;                // null, or a counter of this kernel's blocks
   long ldx, part_stride, out_rows;
   int rows, blocks, u_column, fold, jobs;
+  int least[SECOND];        // what the counters before it come to
+  uint8_t job_of[MAX_BLOCKS];  // the job of each thread block
   int block0[MAX_JOBS + 1]; // first thread block of each job
   Job job[MAX_JOBS];
 };
@@ -62,10 +70,9 @@ __global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant_
   const uint32_t base = shared_address(shared), x_bar = base + L::bars;
   const uint32_t bar = x_bar + 8 + warp * S * 8, ring = base + L::ring + warp * (S * U * L::unit);
 
-  int number = 0;
-  while ((int)blockIdx.x >= a.block0[number + 1]) number++;
+  const int number = a.job_of[blockIdx.x];
   const Job job = a.job[number];
-  const int first_bank = D ? 0 : a.banks[0], banks = D ? 1 : a.banks[1];
+  const int first_bank = job.sets ? a.banks[0] : 0, banks = job.sets ? a.banks[1] : 0;
   const int per_tile = job.blocks + job.sets * 2 * banks;
   const int workers = (a.block0[number + 1] - a.block0[number]) * WARPS;
   const int worker = ((int)blockIdx.x - a.block0[number]) * WARPS + warp;
@@ -106,13 +113,17 @@ __global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant_
     }
   };
 #pragma unroll 1
-  for (int s = 0; s < S; s++) fetch(s);
-  if (!D) build_table<L::shift>(shared, WARPS * 32);
-  __syncthreads();
-  wait_for_previous();
-  let_next_start();  // not before: norm.cu reads what the kernel before this one wrote
-
+  for (int s = 0; s < S - 1; s++) fetch(s);
   if (warp == 0) {
+    if (a.ready) {
+      for (int i = ATTENTION; i <= ACTIVATION; i++)
+        if (job.needs >> i & 1) wait_for_count(a.ready + i, a.least[i]);
+      fence_for_copies();
+    } else {
+      wait_for_previous();
+    }
+    // The next kernel may read the pieces of u as soon as it starts: norm.cu.
+    if (!a.ready || !(job.needs >> ATTENTION & 1)) let_next_start();
     const int rows = ONE ? 1 : a.rows, span = (job.blocks + job.sets) * 128;
     if (lane == 0) barrier_expect(x_bar, rows * span);
     __syncwarp();
@@ -123,6 +134,13 @@ __global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant_
       if (job.sets)
         bulk_copy(to + job.blocks * 128, x + a.u_column + job.set * 64, job.sets * 128, x_bar);
     }
+  } else if (!D) {
+    build_table<L::shift>(shared, threadIdx.x - 32, WARPS * 32 - 32);
+  }
+  __syncthreads();
+  if (a.ready && warp == 1 && job.needs >> ATTENTION & 1) {
+    wait_for_count(a.ready + PIECES, a.least[PIECES]);
+    let_next_start();
   }
   barrier_wait(x_bar, 0);
 
@@ -166,6 +184,7 @@ __global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant_
   uint32_t phase = 0;
 #pragma unroll 1
   for (int done = 0; done < n; done += U) {
+    fetch(stage == 0 ? S - 1 : stage - 1);  // what the round before has emptied
     barrier_wait(bar + stage * 8, phase);
 #pragma unroll
     for (int u = 0; u < U; u++) {
@@ -247,8 +266,11 @@ __global__ void __launch_bounds__(BOUND, 1) stream_matrix(const __grid_constant_
       if (kb == per_tile) { store(); kb = 0; tile++; }
     }
     __syncwarp();
-    fetch(stage);
     if (++stage == S) { stage = 0; phase ^= 1; }
+  }
+  if (a.done) {
+    __syncthreads();
+    count_up(a.done);
   }
 }
 
@@ -264,8 +286,8 @@ int matrix_args_bytes() { return sizeof(MatrixArgs); }
 // NF4 times at most `width` rows: 1, 8, 16, 32 or 64.
 int nf4_matrix(int width, const MatrixArgs* a, cudaStream_t stream) {
   switch (width) {
-    case 1: return run<0, 24, 2, 2, PART, false, 768>(*a, stream);
-    case 8: return run<1, 24, 2, 2, PART, false, 768>(*a, stream);
+    case 1: return run<0, 24, 2, 2, PART, false, 1024>(*a, stream);
+    case 8: return run<1, 24, 2, 2, PART, false, 1024>(*a, stream);
     case 16: return run<2, 16, 2, 3, PART, false>(*a, stream);
     case 32: return run<4, 12, 2, 3, PART, false>(*a, stream);
     case 64: return run<8, 12, 1, 3, PART, false>(*a, stream);

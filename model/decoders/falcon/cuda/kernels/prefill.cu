@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(512) dequantise(const uint8_t* units, f16* out
                                                   long count, long stride) {
   extern __shared__ __align__(1024) uint8_t shared[];
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
-  build_table<7>(shared, 512);
+  build_table<7>(shared, threadIdx.x, 512);
   __syncthreads();
   for (long i = (long)blockIdx.x * 16 + warp; i < count; i += (long)gridDim.x * 16) {
     const uint8_t* unit = units + i * UNIT;

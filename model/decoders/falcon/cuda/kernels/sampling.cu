@@ -34,6 +34,18 @@ struct SampleArgs {
   int parts, vocabulary;
 };
 
+// A value that several partial sums make up: parts[p][row][column], added in order. The loads
+// of four parts, the usual number, are in flight together.
+__device__ __forceinline__ float gather(const float* y, int parts, long stride) {
+  float v = __ldcg(y);
+  if (parts == 4) {
+    const float b = __ldcg(y + stride), c = __ldcg(y + 2 * stride), d = __ldcg(y + 3 * stride);
+    return v + b + c + d;
+  }
+  for (int p = 1; p < parts; p++) v += __ldcg(y + p * stride);
+  return v;
+}
+
 __device__ __forceinline__ uint32_t ordered(float v) {
   const uint32_t u = __float_as_uint(v);
   return u >> 31 ? ~u : u | 0x80000000u;
