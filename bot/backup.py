@@ -53,8 +53,10 @@ async def restore(settings: Settings, path: Path, keys: Path | None) -> str:
     restoring = await asyncio.to_thread(Restoring, path, keys or path.parent / NAME, master)
     settings.lanner_data_dir.mkdir(parents=True, exist_ok=True)
     url = settings.database_url
-    on_server = url.startswith(postgres.PREFIX)
-    await (postgres.migrate_server if on_server else sqlite.migrate_file)(url, restoring)
+    if url.startswith(postgres.PREFIX):
+        await postgres.migrate_server(url, restoring)
+    else:
+        await asyncio.to_thread(sqlite.migrate_file, url, restoring)
     rows = ", ".join(f"{count} {name}" for name, count in sorted(restoring.restored.rows.items()))
     gone = restoring.restored.erased
     return f"Restored {rows}." + (

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     lanner_database_url: str | None = Field(
         default=None,
         description="Another SQLite file than LANNER_DATA_DIR/lanner.db, "
-        "sqlite+aiosqlite:////srv/lanner.db, or PostgreSQL: "
+        "sqlite:////srv/lanner.db, or PostgreSQL: "
         "postgresql+asyncpg://user:password@host/lanner.",
     )
     lanner_master_key: SecretStr | None = Field(
@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     @field_validator("lanner_database_url")
     @classmethod
     def _known_database(cls, value: str | None) -> str | None:
-        kinds = ("sqlite+aiosqlite:///", "postgresql+asyncpg://")
+        kinds = ("sqlite:///", "postgresql+asyncpg://")
         if value is not None and not value.startswith(kinds):
             raise ValueError(f"it must begin with {' or '.join(kinds)}")
         return value
@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         """SQLAlchemy's URL of the database."""
-        kept = f"sqlite+aiosqlite:///{(self.lanner_data_dir / 'lanner.db').resolve()}"
+        kept = f"sqlite:///{(self.lanner_data_dir / 'lanner.db').resolve()}"
         return self.lanner_database_url or kept
 
     @property

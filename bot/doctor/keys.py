@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import stat
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from bot.doctor.findings import Finding, ill, note, well
 from bot.sealing.master import MasterKeyError, MasterSource
+from bot.store import postgres
 from bot.store.keyring import masters_in_use
 
 COPY = "Keep a copy of it apart from the backups: without it nothing can be read."
@@ -40,7 +40,7 @@ def fits(url: str, source: MasterSource) -> Finding:
     if readable is None:
         return well("key", "Nothing is sealed yet.")
     try:
-        used = asyncio.run(_masters(readable))
+        used = _masters(readable)
     except Exception as error:
         return note("key", f"The database cannot be asked ({type(error).__name__}).",
                     "Mend the database first.")  # fmt: skip
@@ -59,18 +59,25 @@ def fits(url: str, source: MasterSource) -> Finding:
     return well("key", "The database opens with it.")
 
 
-async def _masters(url: str) -> frozenset[str]:
+def _masters(url: str) -> frozenset[str]:
+    if not url.startswith(postgres.PREFIX):
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            return _used(connection)
+    return asyncio.run(_masters_of_server(url))
+
+
+async def _masters_of_server(url: str) -> frozenset[str]:
     engine = create_async_engine(url, poolclass=NullPool)
-
-    def asked(connection: Any) -> frozenset[str]:
-        known = inspect(connection).has_table("alembic_version")
-        return masters_in_use(connection) if known else frozenset()
-
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(asked)
+            return await connection.run_sync(_used)
     finally:
         await engine.dispose()
+
+
+def _used(connection: Connection) -> frozenset[str]:
+    known = inspect(connection).has_table("alembic_version")
+    return masters_in_use(connection) if known else frozenset()
 
 
 def _read_only(url: str) -> str | None:

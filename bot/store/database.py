@@ -36,7 +36,7 @@ async def open_database(url: str, data_dir: Path, source: MasterSource | None = 
             await postgres.migrate_server(url, opening)
             keys = Keyring(source, opening.master)
             return postgres.PostgresSessions(postgres.open_engine(url), keys)
-        await sqlite.migrate_file(url, opening)
+        await asyncio.to_thread(sqlite.migrate_file, url, opening)
         return sqlite.SqliteSessions(sqlite.open_engine(url), Keyring(source, opening.master))
     except MasterKeyError as error:
         raise StoreError(str(error)) from error

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.sealing.sealed import NOTHING
 from bot.store.claims import has_open
 from bot.store.inbox import open_body
+from bot.store.inline import outside
 from bot.store.keyring import HOUSE, Key
 from bot.store.opening import opened, titled
 from bot.store.part import Part, plain
@@ -46,6 +47,8 @@ _CARE = (FollowUp, HandOver, Disclosure)
 
 class Erasure(Part):
     """The end of rows."""
+
+    LONG = frozenset({"export", "forget", "retain", "compact", "housekeeping"})
 
     async def export(self, person_id: int) -> dict[str, Any]:
         """Everything that is stored about a person."""
@@ -110,7 +113,7 @@ class Erasure(Part):
             await session.execute(delete(Person).where(Person.id == person_id))
             await self._keys.destroy(session, person_id)
         if self.when_forgotten is not None:
-            await self.when_forgotten()
+            await outside(self.when_forgotten)
         return await self.compact()
 
     async def retain(self, default_days: int) -> int:

@@ -7,11 +7,13 @@ what updates mean.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import func, select, update
 
 from bot.sealing.sealed import NOTHING, Unreadable
+from bot.store.inline import outside
 from bot.store.keyring import Key
 from bot.store.part import Part
 from bot.store.tables import InboxChat, InboxUpdate
@@ -56,7 +58,7 @@ class Inbox(Part):
             if not row.body:
                 await self.quarantine_update(row.update_id, Unreadable.__name__)
                 if self.when_damaged is not None:
-                    await self.when_damaged(row.update_id, row.chat_id)
+                    await outside(partial(self.when_damaged, row.update_id, row.chat_id))
         return [row.body for row in rows if row.body]
 
     async def begin_update(self, update_id: int) -> int:

@@ -8,6 +8,7 @@ has destroyed the words, wherever copies of them lie. The key of nobody
 from __future__ import annotations
 
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Keyring:
         # What is derived from nobody's key, which stays the same for the database's life.
         self.derived: dict[str, bytes] = {}
         self._kept: OrderedDict[tuple[int, bytes], Key] = OrderedDict()
+        # Two threads may look keys up at once.
+        self._line = threading.Lock()
 
     async def find(self, session: AsyncSession, owners: Iterable[int]) -> dict[int, Key]:
         """Keys that exist, by owner; those that cannot be unwrapped are left out."""
@@ -112,8 +115,9 @@ class Keyring:
     async def destroy(self, session: AsyncSession, owner: int) -> None:
         """Destroy the owner's key: what it sealed can never be read again."""
         await session.execute(delete(PersonKey).where(PersonKey.person_id == owner))
-        for kept in [each for each in self._kept if each[0] == owner]:
-            del self._kept[kept]
+        with self._line:
+            for kept in [each for each in self._kept if each[0] == owner]:
+                del self._kept[kept]
 
     async def _fresh_master(self, session: AsyncSession) -> None:
         # A key wrapped under a master key that was retired meanwhile would be lost.
@@ -145,6 +149,10 @@ class Keyring:
             raise (MasterKeyError if row.person_id == HOUSE else KeyDamaged)(sentence) from None
 
     def _unwrap(self, row: PersonKey) -> Key:
+        with self._line:
+            return self._known(row)
+
+    def _known(self, row: PersonKey) -> Key:
         known = self._kept.get((row.person_id, row.wrapped))
         if known is None:
             if row.master not in self.master.names:

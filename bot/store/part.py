@@ -16,7 +16,7 @@ class Part(Whole):
     """One theme of the store. No session is open when a method has returned."""
 
     def __init__(self, sessions: Sessions, clock: Clock) -> None:
-        super().__init__()
+        super().__init__(sessions.threads)
         # Told when a person's key was destroyed, for copies of it elsewhere.
         self.when_forgotten: Callable[[], Awaitable[None]] | None = None
         # Told of an update that was damaged on disk, and of the chat that it came from.

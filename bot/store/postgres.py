@@ -35,9 +35,17 @@ class PostgresSessions(Sessions):
     shared = True
 
     def __init__(self, engine: AsyncEngine, keys: Keyring) -> None:
-        super().__init__(engine, keys)
+        super().__init__(keys)
+        self.engine = engine
+        self._reading = async_sessionmaker(engine, expire_on_commit=False)
         one_state = engine.execution_options(isolation_level="REPEATABLE READ")
         self._one_state = async_sessionmaker(one_state, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that is rolled back."""
+        async with self._reading() as session:
+            yield session
 
     @asynccontextmanager
     async def write(self, *, repeatable: bool = False) -> AsyncIterator[AsyncSession]:  # noqa: ARG002
@@ -60,6 +68,10 @@ class PostgresSessions(Sessions):
         alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         async with alone.connect() as connection:
             await connection.exec_driver_sql(f"VACUUM {PersonKey.__tablename__}")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.engine.dispose()
 
     async def size_bytes(self) -> int:
         """The database, indexes included."""

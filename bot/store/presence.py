@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.store.postgres import PostgresSessions
 from bot.store.sessions import Sessions
 
 # Kinds of advisory locks; any numbers that nothing else on this database uses.
@@ -35,7 +36,7 @@ class Presence:
 
     async def enter(self) -> None:
         """Be counted among the living."""
-        if self._sessions.shared:
+        if isinstance(self._sessions, PostgresSessions):
             alone = self._sessions.engine.execution_options(isolation_level="AUTOCOMMIT")
             self._connection = await alone.connect()
             while not await self._lock(PROCESSES, self.number):

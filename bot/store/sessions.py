@@ -7,11 +7,11 @@ their own.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.store.inline import Threads
 from bot.store.keyring import Keyring
 
 
@@ -21,15 +21,12 @@ class Sessions(ABC):
     # Whether several processes may take updates from one inbox.
     shared = False
 
-    def __init__(self, engine: AsyncEngine, keys: Keyring) -> None:
-        self.engine, self.keys = engine, keys
-        self._reading = async_sessionmaker(engine, expire_on_commit=False)
+    def __init__(self, keys: Keyring, threads: Threads | None = None) -> None:
+        self.keys, self.threads = keys, threads
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncSession]:
+    @abstractmethod
+    def read(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that changes nothing."""
-        async with self._reading() as session:
-            yield session
 
     @abstractmethod
     def write(self, *, repeatable: bool = False) -> AbstractAsyncContextManager[AsyncSession]:
@@ -50,6 +47,10 @@ class Sessions(ABC):
     @abstractmethod
     async def vacuum(self) -> None:
         """Write anew, so that no page keeps what was deleted from it."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give the connections back; nothing may be under way."""
 
     @abstractmethod
     async def size_bytes(self) -> int:

@@ -7,23 +7,20 @@ finished. Which writes wait for the disk: docs/decisions/waiting-for-the-disk.md
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
+import threading
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.pool import NullPool
 
+from bot.store.inline import InlineSession, Threads
 from bot.store.keyring import Keyring
 from bot.store.sessions import Sessions
 
@@ -36,98 +33,106 @@ CHECKPOINT_TRIES, CHECKPOINT_BUSY_MS = 3, 500
 class SqliteSessions(Sessions):
     """Sessions of one file."""
 
-    def __init__(self, engine: AsyncEngine, keys: Keyring) -> None:
-        super().__init__(engine, keys)
-        immediate = engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
+    def __init__(self, engine: Engine, keys: Keyring) -> None:
+        self._engine, self._own_threads = engine, Threads()
+        super().__init__(keys, self._own_threads)
+        self._immediate = engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
+        self._quick = self._immediate.execution_options(**{SYNCHRONOUS: "NORMAL"})
         self._alone = engine.execution_options(**{BEGIN: ""})
-        self._writing = async_sessionmaker(immediate, expire_on_commit=False)
-        quick = immediate.execution_options(**{SYNCHRONOUS: "NORMAL"})
-        self._repeating = async_sessionmaker(quick, expire_on_commit=False)
         # Writers of this process stand in line here; SQLite's own waiting is by chance.
-        self._line = asyncio.Lock()
+        self._line = threading.Lock()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A transaction in WAL sees what stood there when it began to read."""
+        with InlineSession(self._engine).used() as session:
+            yield session
 
     @asynccontextmanager
     async def write(self, *, repeatable: bool = False) -> AsyncIterator[AsyncSession]:
         """A session that holds the write lock."""
-        made = self._repeating if repeatable else self._writing
-        async with self._line, made.begin() as session:
+        made = InlineSession(self._quick if repeatable else self._immediate)
+        with self._line, made.used() as session, session.sync_session.begin():
             yield session
 
-    @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[AsyncSession]:
-        """A transaction in WAL sees what stood there when it began to read."""
-        async with self._reading() as session:
-            yield session
+    def snapshot(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """See read."""
+        return self.read()
 
     async def checkpoint(self) -> bool:
         """Empty the write-ahead log; False when a reader was in the way all the time."""
-        async with self._line, self._alone.connect() as connection:
-            await connection.exec_driver_sql(f"PRAGMA busy_timeout={CHECKPOINT_BUSY_MS}")
+        with self._line, self._alone.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={CHECKPOINT_BUSY_MS}")
             try:
                 for _ in range(CHECKPOINT_TRIES):
-                    result = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                    result = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
                     if not result.one()[0]:
                         return True
             finally:
-                await connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}")
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}")
         return False
 
     async def vacuum(self) -> None:
         """Write the file anew."""
-        async with self._line, self._alone.connect() as connection:
-            await connection.exec_driver_sql("VACUUM")
+        with self._line, self._alone.connect() as connection:
+            connection.exec_driver_sql("VACUUM")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._own_threads.close()
+        self._engine.dispose()
 
     async def size_bytes(self) -> int:
         """The file's pages."""
-        async with self.engine.connect() as connection:
-            pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
-            return int(pages * (await connection.exec_driver_sql("PRAGMA page_size")).scalar_one())
+        with self._engine.connect() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
 
 
-def open_engine(url: str) -> AsyncEngine:
+def open_engine(url: str) -> Engine:
     """An engine as Lanner runs on."""
     return _engine(url, "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL")
 
 
-async def migrate_file(url: str, migrate: Any) -> bool:
+def migrate_file(url: str, migrate: Any) -> bool:
     """Run `migrate(connection)`, which says whether it changed anything, all or nothing."""
     # Rebuilding a table drops it, which with foreign keys would delete its children's rows.
     # A server that starts at the same time waits at BEGIN IMMEDIATE.
     engine = _engine(url, "foreign_keys=OFF", "secure_delete=ON", poolclass=NullPool)
     try:
-        await _into_wal(engine)
+        _into_wal(engine)
         immediate = engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
-        async with immediate.begin() as connection:
-            changed = bool(await connection.run_sync(migrate))
-            await connection.run_sync(_check_references)
+        with immediate.begin() as connection:
+            changed = bool(migrate(connection))
+            _check_references(connection)
         if changed:
-            await _empty_pages(engine)
+            _empty_pages(engine)
         return changed
     finally:
-        await engine.dispose()
+        engine.dispose()
 
 
-async def _into_wal(engine: AsyncEngine) -> None:
+def _into_wal(engine: Engine) -> None:
     # The file stays in WAL. While another process switches it, SQLite says "locked" at
     # once, whatever its busy_timeout is.
     alone = engine.execution_options(**{BEGIN: ""})
     for left in range(BUSY_MS // WAL_PAUSE_MS, -1, -1):
         try:
-            async with alone.connect() as connection:
-                await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            with alone.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             return
         except OperationalError as error:
             if not left or "locked" not in str(error):
                 raise
-        await asyncio.sleep(WAL_PAUSE_MS / 1000)
+        time.sleep(WAL_PAUSE_MS / 1000)
 
 
-async def _empty_pages(engine: AsyncEngine) -> None:
+def _empty_pages(engine: Engine) -> None:
     # What a revision sealed stood in the clear before: no page may keep it.
     alone = engine.execution_options(**{BEGIN: ""})
-    async with alone.connect() as connection:
-        await connection.exec_driver_sql("VACUUM")
-        await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    with alone.connect() as connection:
+        connection.exec_driver_sql("VACUUM")
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _check_references(connection: Connection) -> None:
@@ -135,8 +140,8 @@ def _check_references(connection: Connection) -> None:
         raise sqlite3.IntegrityError("a migration left rows without their parents")
 
 
-def _engine(url: str, *pragmas: str, **options: Any) -> AsyncEngine:
-    engine = create_async_engine(url, **options)
+def _engine(url: str, *pragmas: str, **options: Any) -> Engine:
+    engine = create_engine(url, **options)
 
     def prepare(connection: Any, _record: object) -> None:
         # Python's driver would begin late and by itself; `begin` below does it.
@@ -153,9 +158,9 @@ def _engine(url: str, *pragmas: str, **options: Any) -> AsyncEngine:
         if statement := options.get(BEGIN, "BEGIN"):
             connection.exec_driver_sql(statement)
 
-    event.listen(engine.sync_engine, "connect", prepare)
-    event.listen(engine.sync_engine, "begin", begin)
-    event.listen(engine.sync_engine, "handle_error", _damaged)
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", begin)
+    event.listen(engine, "handle_error", _damaged)
     return engine
 
 

@@ -67,4 +67,4 @@ class Store(
     async def close(self) -> None:
         """Finish what was begun, and give the connections back."""
         await self._settle()
-        await self._sessions.engine.dispose()
+        await self._sessions.close()

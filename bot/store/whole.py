@@ -1,9 +1,9 @@
 """A transaction that was begun is finished, also when whoever asked for it is cancelled.
 
-A statement that is cut off in SQLite's thread leaves its connection holding
-the write lock until the garbage collector finds it: seen under load. So each
-of the store's methods runs in a task of its own; cancelling the caller leaves
-that task to end, which takes milliseconds. Knows nothing of databases.
+A statement that is cut off leaves its connection holding a lock until the
+garbage collector finds it: seen under load. So each of the store's methods runs
+in a thread, or a task of its own; cancelling the caller leaves it to end, which
+takes milliseconds. Knows nothing of databases.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+
+from bot.store.inline import Threads, inside
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -24,14 +26,18 @@ Method = Callable[..., Coroutine[Any, Any, Result]]
 class Whole:
     """Public coroutine methods of subclasses are finished once begun; `close` waits for them."""
 
-    def __init__(self) -> None:
-        self._begun: dict[asyncio.Task[Any], float] = {}
+    # Methods that take long: others go on beside them.
+    LONG: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, threads: Threads | None) -> None:
+        self._threads = threads
+        self._begun: dict[asyncio.Future[Any], float] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, method in list(vars(cls).items()):
             if inspect.iscoroutinefunction(method) and not name.startswith(("_", "close")):
-                setattr(cls, name, _finished(method))
+                setattr(cls, name, _finished(method, long=name in cls.LONG))
 
     def waiting_s(self) -> float:
         """How long the oldest call that is under way has been running; 0 for none."""
@@ -43,14 +49,21 @@ class Whole:
         while self._begun:
             await asyncio.wait(set(self._begun))
 
-    def _forget(self, task: asyncio.Task[Any]) -> None:
+    def _forget(self, task: asyncio.Future[Any]) -> None:
         self._begun.pop(task, None)
 
 
-def _finished(method: Method[Result]) -> Method[Result]:
+def _finished(method: Method[Result], *, long: bool) -> Method[Result]:
     @functools.wraps(method)
     async def run(self: Whole, *args: Any, **kwargs: Any) -> Result:
-        task = asyncio.create_task(method(self, *args, **kwargs))
+        asked = method(self, *args, **kwargs)
+        if inside():
+            return await asked
+        task = (
+            asyncio.create_task(asked)
+            if self._threads is None
+            else self._threads.submit(asked, long=long)
+        )
         self._begun[task] = time.monotonic()
         task.add_done_callback(self._forget)
         try:
@@ -62,6 +75,6 @@ def _finished(method: Method[Result]) -> Method[Result]:
     return run
 
 
-def _note(task: asyncio.Task[Any]) -> None:
+def _note(task: asyncio.Future[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("A transaction failed after its caller was gone: %s", type(error).__name__)

@@ -96,8 +96,8 @@ def test_an_adapter_outside_its_folder_is_ill(tmp_path: Path) -> None:
 
 async def test_a_migrated_database_is_well_and_stays_untouched(tmp_path: Path) -> None:
     path = tmp_path / "lanner.db"
-    sessions = await open_database(f"sqlite+aiosqlite:///{path}", tmp_path)
-    await sessions.engine.dispose()
+    sessions = await open_database(f"sqlite:///{path}", tmp_path)
+    await sessions.close()
     before = path.read_bytes()
     assert database.sqlite_file(path).state == "well"
     assert path.read_bytes() == before

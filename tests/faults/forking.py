@@ -11,7 +11,7 @@ from typing import Any
 def context() -> ForkServerContext:
     """Forks from a server process that already holds the store's modules."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["bot.store.store", "bot.store.presence", "asyncpg", "aiosqlite"])
+    made.set_forkserver_preload(["bot.store.store", "bot.store.presence", "asyncpg"])
     return made
 
 

@@ -39,7 +39,7 @@ Verdict = tuple[dict[str, int], int]
 
 async def kills_on_sqlite(folder: Path, rng: random.Random, *, updates: int, kills: int) -> Verdict:
     """One process at a time, killed and started again."""
-    url = f"sqlite+aiosqlite:///{folder}/lanner.db"
+    url = f"sqlite:///{folder}/lanner.db"
     return await _kills(url, folder, rng, updates, kills, side_by_side=1)
 
 

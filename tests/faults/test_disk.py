@@ -20,7 +20,7 @@ from bot.clock import system_clock
 from bot.store.store import Store
 
 async def main(home):
-    store = await Store.open(f"sqlite+aiosqlite:///{home}/lanner.db", home, system_clock)
+    store = await Store.open(f"sqlite:///{home}/lanner.db", home, system_clock)
     talk = await store.conversation(1, 1)
     told, hard = 0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, hard))
@@ -48,7 +48,7 @@ async def test_a_full_disk_loses_nothing_that_was_said_to_be_kept(tmp_path: Path
     full, told = done.stdout.split()
     assert full == "full"
     assert 0 < int(told) < 1000
-    store = await Store.open(f"sqlite+aiosqlite:///{tmp_path}/lanner.db", tmp_path, system_clock)
+    store = await Store.open(f"sqlite:///{tmp_path}/lanner.db", tmp_path, system_clock)
     kept = [update["update_id"] for update in await store.open_updates()]
     assert kept == list(range(int(told) + 5))
     await store.close()

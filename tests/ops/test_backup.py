@@ -167,7 +167,7 @@ def test_a_full_disk_gives_one_sentence_and_leaves_no_half_backup(home: Path) ->
         "from bot.store.store import Store; import os\n"
         "async def main():\n"
         f"    home = Path('{home}')\n"
-        "    url = f'sqlite+aiosqlite:///{home}/lanner.db'\n"
+        "    url = f'sqlite:///{home}/lanner.db'\n"
         "    store = await Store.open(url, home, system_clock)\n"
         "    talk = await store.conversation(1, 1)\n"
         "    for _ in range(8): await store.add_message(talk.id, 'user', os.urandom(60000).hex())\n"

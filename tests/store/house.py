@@ -25,7 +25,7 @@ URL_FILE = "database.url"
 
 def url_in(folder: Path) -> str:
     named = folder / URL_FILE
-    return named.read_text() if named.exists() else f"sqlite+aiosqlite:///{folder}/lanner.db"
+    return named.read_text() if named.exists() else f"sqlite:///{folder}/lanner.db"
 
 
 async def open_store(folder: Path, clock: Hands) -> Store:

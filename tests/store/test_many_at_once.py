@@ -26,7 +26,7 @@ from bot.clock import system_clock
 from bot.store.store import Store
 
 async def main(folder, name, last):
-    store = await Store.open(f"sqlite+aiosqlite:///{folder}/lanner.db", folder, system_clock)
+    store = await Store.open(f"sqlite:///{folder}/lanner.db", folder, system_clock)
     talk = await store.conversation(name, name)
     for number in range(last):
         await store.receive([{"update_id": number}] if name == 1 else [])

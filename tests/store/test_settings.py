@@ -115,12 +115,12 @@ def test_folders_follow_the_data_directory_unless_named(monkeypatch: pytest.Monk
     monkeypatch.setenv("LANNER_DATA_DIR", "/srv/lanner")
     settings = read_settings()
     assert settings.adapters_dir == Path("/srv/lanner/adapters")
-    assert settings.database_url == "sqlite+aiosqlite:////srv/lanner/lanner.db"
+    assert settings.database_url == "sqlite:////srv/lanner/lanner.db"
     monkeypatch.setenv("LANNER_ADAPTERS_DIR", "/srv/adapters")
-    monkeypatch.setenv("LANNER_DATABASE_URL", "sqlite+aiosqlite:////srv/x.db")
+    monkeypatch.setenv("LANNER_DATABASE_URL", "sqlite:////srv/x.db")
     settings = read_settings()
     assert settings.adapters_dir == Path("/srv/adapters")
-    assert settings.database_url == "sqlite+aiosqlite:////srv/x.db"
+    assert settings.database_url == "sqlite:////srv/x.db"
 
 
 def test_sampling_follows_the_options(monkeypatch: pytest.MonkeyPatch) -> None:

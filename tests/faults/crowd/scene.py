@@ -137,7 +137,7 @@ class Scene:
         return {mark for mark in self.said if mark.startswith(mark_of(self.people, 0)[:-1])}
 
     async def _consents(self) -> None:
-        url = f"sqlite+aiosqlite:///{(self.folder / 'lanner.db').resolve()}"
+        url = f"sqlite:///{(self.folder / 'lanner.db').resolve()}"
         store = await Store.open(url, self.folder, system_clock)
         for person in range(self.people + 1):
             number = person_id(f"person {person}")

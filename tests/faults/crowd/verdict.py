@@ -54,9 +54,7 @@ async def wrongs(scene: Scene) -> dict[str, int]:
     standing = scene.final_texts()
     found = Counter(mark for marks in standing.values() for mark in marks)
     numbers = [[number_of(mark) for mark in marks] for marks in standing.values()]
-    store = await Store.open(
-        f"sqlite+aiosqlite:///{scene.folder / 'lanner.db'}", scene.folder, system_clock
-    )
+    store = await Store.open(f"sqlite:///{scene.folder / 'lanner.db'}", scene.folder, system_clock)
     flooder = person_id(f"person {scene.people}")
     kept = select(func.count()).select_from(InboxUpdate)
     # What still waits in the flooder's own line goes on at the next start.
