@@ -12,7 +12,6 @@ Knows HTTP; what is read is in snapshot.py. Nobody's words come this way.
 from __future__ import annotations
 
 import asyncio
-import socket
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,10 +27,9 @@ from bot.observe.gauges import watch
 from bot.observe.loopback import OnlyHere
 from bot.observe.metrics import Metrics
 from bot.observe.snapshot import Sources, checks, snapshot
-from bot.serving import Server
+from bot.serving import LOOPBACK, Server, listen
 
 STATIC = Path(__file__).parent / "static"
-HOST = "127.0.0.1"
 
 
 class DashboardServer:
@@ -47,17 +45,11 @@ class DashboardServer:
     @property
     def url(self) -> str:
         """The dashboard's address."""
-        return f"http://{HOST}:{self.port}/"
+        return f"http://{LOOPBACK}:{self.port}/"
 
     async def start(self) -> None:
         """Bind and serve; raises OSError when the port is taken."""
-        listening = socket.socket()
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((HOST, self.port))
-        except OSError:
-            listening.close()
-            raise
+        listening = listen(self.port)
         self.port = listening.getsockname()[1]
         app = OnlyHere(self._app())
         self._server = Server(

@@ -7,7 +7,6 @@ what a method means is in methods/, what the page asks in page.py.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,7 +27,7 @@ from bot.playground.hooks import Hooks
 from bot.playground.keeping import Keeping
 from bot.playground.page import Page
 from bot.playground.state import World
-from bot.serving import Server
+from bot.serving import Server, listen
 
 
 class Playground:
@@ -89,13 +88,7 @@ class Playground:
 
     async def up(self) -> None:
         """Listen, and remember the port."""
-        listening = socket.socket()
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(("127.0.0.1", self.port))
-        except OSError:
-            listening.close()
-            raise
+        listening = listen(self.port)
         self.port = listening.getsockname()[1]
         self.world.updates.closing = False
         config = uvicorn.Config(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import httpx
 import pytest
@@ -97,3 +98,23 @@ async def test_the_page_cannot_switch_faults_on(telegram: Telegram) -> None:
     telegram.faults.fail("*", times=-1)
     assert (await telegram.act("say", text="hi")).status_code == 200
     assert (await telegram.act("faults", text="hi")).status_code == 400
+
+
+async def test_an_answer_in_two_pieces_does_not_wait_for_an_acknowledgement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accepted: list[socket.socket] = []
+    real = socket.socket.accept
+
+    def accept(listening: socket.socket) -> tuple[socket.socket, object]:
+        connection, address = real(listening)
+        accepted.append(connection)
+        return connection, address
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    telegram = Telegram()
+    await telegram.open()
+    await telegram("getMe")
+    (connection,) = accepted
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    await telegram.close()
