@@ -134,11 +134,11 @@ class ChatService:
         if find(talk, history) is None and not asked.text:
             return None, None
         await prepare(talk, history)
-        talk = await self.store.talk(talk.id)
-        if talk is None:
+        now, history = await self.store.talk_and_history(talk.id)
+        if now is None:
             raise Superseded
-        said = find(talk, await self.store.history(talk.id))
-        return said, await self.store.open_turn(asked.turn, talk.id, talk.chat_id, talk.epoch)
+        opened = await self.store.open_turn(asked.turn, now.id, now.chat_id, now.epoch)
+        return find(now, history), opened
 
     async def _reply(self, bot: Bot, asked: Asked, said: Said, first: OutboxPart) -> None:
         held = Level(said.talk.risk)

@@ -10,17 +10,22 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from bot.sealing.sealed import NOTHING, Unreadable
 from bot.store.inline import outside
 from bot.store.keyring import Key
 from bot.store.part import Part
-from bot.store.tables import InboxChat, InboxUpdate
+from bot.store.tables import Base, InboxChat, InboxUpdate
 from bot.store.upsert import new_rows
 
 # SQLite takes no more than 32,766 values in one statement.
 ROWS_AT_ONCE = 500
+# Made once, and of the table itself: what the mapped class adds costs more than the statement.
+_UPDATES = Base.metadata.tables[InboxUpdate.__tablename__]
+_ONE = update(_UPDATES).where(_UPDATES.c.update_id == bindparam("number"))
+_COUNTED = _ONE.values(attempts=_UPDATES.c.attempts + 1).returning(_UPDATES.c.attempts)
+_ENDED = _ONE.where(_UPDATES.c.state == "open")
 
 
 class Inbox(Part):
@@ -66,14 +71,8 @@ class Inbox(Part):
 
         An update that ends the process each time is known by this number.
         """
-        counted = (
-            update(InboxUpdate)
-            .where(InboxUpdate.update_id == update_id)
-            .values(attempts=InboxUpdate.attempts + 1)
-            .returning(InboxUpdate.attempts)
-        )
         async with self._sessions.write(repeatable=True) as session:
-            return await session.scalar(counted) or 0
+            return await session.scalar(_COUNTED, {"number": update_id}) or 0
 
     async def park_update(self, update_id: int) -> None:
         """The attempt was ended by a stop, not by the update: it does not count."""
@@ -89,7 +88,7 @@ class Inbox(Part):
 
         One that was quarantined stays so.
         """
-        await self._end(update_id, state="done", sealed=NOTHING, chat_id=None, person_id=None)
+        await self._end(update_id, state="done", body=NOTHING, chat_id=None, person_id=None)
 
     async def quarantine_update(self, update_id: int, error: str) -> None:
         """Put an update aside that cannot be handled; `error` is an exception's name."""
@@ -123,11 +122,8 @@ class Inbox(Part):
             return await session.scalar(wanted) or 0
 
     async def _end(self, update_id: int, **values: Any) -> None:
-        ended = update(InboxUpdate).where(
-            InboxUpdate.update_id == update_id, InboxUpdate.state == "open"
-        )
         async with self._sessions.write(repeatable=True) as session:
-            await session.execute(ended.values(**values))
+            await session.execute(_ENDED.values(**values), {"number": update_id})
 
 
 def chat_and_person(update: dict[str, Any]) -> tuple[int | None, int | None]:

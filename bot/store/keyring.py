@@ -14,17 +14,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, inspect, select
+from sqlalchemy import Connection, bindparam, delete, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.clock import system_clock
 from bot.sealing.master import Master, MasterKeyError, MasterSource
 from bot.sealing.sealed import Place, Sealed, Unreadable, new_key, seal, unseal
-from bot.store.tables import PersonKey
+from bot.store.tables import Conversation, PersonKey
 from bot.store.upsert import new_rows
 
 HOUSE = 0
 KEPT = 4096
+# Made once: building a statement costs as much as asking it.
+_OF_TALK = (
+    select(PersonKey)
+    .join(Conversation, Conversation.person_id == PersonKey.person_id)
+    .where(Conversation.id == bindparam("conversation"))
+)
 
 
 class KeyDamaged(Exception):
@@ -84,6 +90,14 @@ class Keyring:
     async def one(self, session: AsyncSession, owner: int) -> Key | None:
         """A person's key, if it exists."""
         return (await self.find(session, [owner])).get(owner)
+
+    async def of_talk(self, session: AsyncSession, conversation_id: int) -> Key | None:
+        """The key of a conversation's person, if there is one that opens."""
+        row = await session.scalar(_OF_TALK, {"conversation": conversation_id})
+        try:
+            return None if row is None else self._unwrap(row)
+        except Unreadable:
+            return None
 
     async def make(self, session: AsyncSession, owners: Iterable[int]) -> dict[int, Key]:
         """The owners' keys in a session that writes, made where there are none.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.sealing.sealed import NOTHING
 from bot.store.conversations import Superseded
@@ -12,19 +13,31 @@ from bot.store.opening import opened
 from bot.store.part import Part, storable
 from bot.store.tables import Conversation, Message
 
+# Made once: building a statement costs as much as asking it.
+_SAID = (
+    select(Message).where(Message.conversation_id == bindparam("conversation")).order_by(Message.id)
+)
+
 
 class Messages(Part):
     """The history of conversations."""
 
     async def history(self, conversation_id: int) -> list[Message]:
         """All messages, oldest first; one that is damaged on disk is left out and logged."""
-        wanted = select(Message).where(Message.conversation_id == conversation_id)
-        owner = select(Conversation.person_id).where(Conversation.id == conversation_id)
         async with self._sessions.read() as session:
-            rows = list(await session.scalars(wanted.order_by(Message.id)))
-            person_id = await session.scalar(owner)
-            key = None if person_id is None else await self._keys.one(session, person_id)
-        return opened(rows, key)
+            return await self._history(session, conversation_id)
+
+    async def talk_and_history(
+        self, conversation_id: int
+    ) -> tuple[Conversation | None, list[Message]]:
+        """Both as they stand at one moment; None and nothing when it was erased."""
+        async with self._sessions.read() as session:
+            talk = await session.get(Conversation, conversation_id)
+            return talk, await self._history(session, conversation_id) if talk else []
+
+    async def _history(self, session: AsyncSession, conversation_id: int) -> list[Message]:
+        rows = list(await session.scalars(_SAID, {"conversation": conversation_id}))
+        return opened(rows, await self._keys.of_talk(session, conversation_id))
 
     async def add_message(
         self, conversation_id: int, role: str, words: str, *, epoch: int | None = None, **made: Any

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.sealing.sealed import NOTHING, Place, Sealed
@@ -20,10 +20,18 @@ from bot.store.conversations import Superseded
 from bot.store.keyring import Key
 from bot.store.opening import opened
 from bot.store.part import Part, storable
-from bot.store.tables import Conversation, Message, OutboxPart
+from bot.store.tables import Base, Conversation, Message, OutboxPart
 from bot.store.upsert import new_rows
 
 Seal = Callable[[Place, str], Sealed]
+# Made once, and of the table itself: what the mapped class adds costs more than the statement.
+_PARTS = Base.metadata.tables[OutboxPart.__tablename__]
+_MINE = update(_PARTS).where(_PARTS.c.id == bindparam("this"))
+_PLACED = _MINE.where(_PARTS.c.state != "sent").values(
+    placeholder_id=bindparam("placeholder"),
+    state=case((_PARTS.c.state == "new", "placeholder"), else_=_PARTS.c.state),
+)
+_SENT = _MINE.where(_PARTS.c.state == "generated").values(state="sent", text=NOTHING)
 
 
 class Outbox(Part):
@@ -48,19 +56,15 @@ class Outbox(Part):
             await session.execute(new_rows(session, OutboxPart), [row])
             wanted = select(OutboxPart).where(OutboxPart.turn == turn, OutboxPart.part == 0)
             part = (await session.scalars(wanted)).one()
-            if not opened([part], await self._key(session, part.conversation_id)):
+            if not opened([part], await self._keys.of_talk(session, part.conversation_id)):
                 # Damaged on disk: the reply is written again.
                 part.state, part.sealed = "placeholder" if part.placeholder_id else "new", NOTHING
             return part
 
     async def place(self, part_id: int, placeholder_id: int) -> None:
         """A message of this id stands in the chat for the part."""
-        mine = update(OutboxPart).where(OutboxPart.id == part_id)
         async with self._sessions.write(repeatable=True) as session:
-            await session.execute(
-                mine.where(OutboxPart.state != "sent").values(placeholder_id=placeholder_id)
-            )
-            await session.execute(mine.where(OutboxPart.state == "new").values(state="placeholder"))
+            await session.execute(_PLACED, {"this": part_id, "placeholder": placeholder_id})
 
     async def generated(
         self, turn: str, texts: Sequence[str], words: str | None = None, **made: Any
@@ -108,11 +112,7 @@ class Outbox(Part):
     async def sent(self, part_id: int) -> None:
         """The part's text reached the chat."""
         async with self._sessions.write(repeatable=True) as session:
-            await session.execute(
-                update(OutboxPart)
-                .where(OutboxPart.id == part_id, OutboxPart.state == "generated")
-                .values(state="sent", sealed=NOTHING)
-            )
+            await session.execute(_SENT, {"this": part_id})
 
     async def turn_parts(self, turn: str) -> list[OutboxPart]:
         """The parts of a turn that was begun, in order; none when it was not.
@@ -122,7 +122,7 @@ class Outbox(Part):
         wanted = select(OutboxPart).where(OutboxPart.turn == turn).order_by(OutboxPart.part)
         async with self._sessions.read() as session:
             parts = list(await session.scalars(wanted))
-            key = await self._key(session, parts[0].conversation_id) if parts else None
+            key = await self._keys.of_talk(session, parts[0].conversation_id) if parts else None
         return opened(parts, key)
 
     async def is_placeholder(self, chat_id: int, message_id: int) -> bool:
@@ -138,13 +138,9 @@ class Outbox(Part):
         wanted = select(OutboxPart).where(OutboxPart.state != "sent")
         async with self._sessions.read() as session:
             parts = list(await session.scalars(wanted.order_by(OutboxPart.id)))
-            keys = {p.conversation_id: await self._key(session, p.conversation_id) for p in parts}
+            talks = {p.conversation_id for p in parts}
+            keys = {talk: await self._keys.of_talk(session, talk) for talk in talks}
         return [p for p in parts if opened([p], keys[p.conversation_id])]
-
-    async def _key(self, session: AsyncSession, conversation_id: int) -> Key | None:
-        owner = select(Conversation.person_id).where(Conversation.id == conversation_id)
-        person_id = await session.scalar(owner)
-        return None if person_id is None else await self._keys.one(session, person_id)
 
 
 def _follower(first: OutboxPart, part: int, text: str, key: Key) -> OutboxPart:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from bot.store.part import Part, storable
-from bot.store.tables import AdminAction, SafetyDecision
+from bot.store.tables import AdminAction, Base, SafetyDecision
+
+_DECISION = insert(Base.metadata.tables[SafetyDecision.__tablename__])
 
 
 class Records(Part):
@@ -18,16 +20,15 @@ class Records(Part):
     ) -> None:
         """Keep what the gate found, without text."""
         async with self._sessions.write(repeatable=True) as session:
-            session.add(
-                SafetyDecision(
-                    person_id=person_id,
-                    level=level,
-                    score=score,
-                    rules={"ids": list(rules)},
-                    version=version,
-                    created=self._clock(),
-                )
-            )
+            row = {
+                "person_id": person_id,
+                "level": level,
+                "score": score,
+                "rules": {"ids": list(rules)},
+                "version": version,
+                "created": self._clock(),
+            }
+            await session.execute(_DECISION, [row])
 
     async def record_action(
         self, admin_id: int, action: str, detail: str = "", subject_id: int | None = None
