@@ -122,10 +122,7 @@ class Lanner:
         self.sharing = Sharing(
             self.store, self.presence, lambda update: self.inbox.dispatch(update)
         )
-        overdue = Overdue(
-            self.store.waiting_s, lambda update: self.emergency.tell(self.bot, update),
-            self.emergency.over,
-        )  # fmt: skip
+        overdue = Overdue(self.store.waiting_s, self.urgent.overdue, self.emergency.over)
         self.inbox = Inbox(
             self.store, Handling(self.application, self._first_press), self.urgent.overtakes,
             self.urgent.given_up, self.urgent.store_failed, self.counts, overdue,

@@ -53,6 +53,10 @@ class ChatService:
         self._sampling, self._deadline, self._emergency = sampling, deadline_s, emergency
         self._running: dict[tuple[int, int], tuple[str, asyncio.Task[object] | None]] = {}
 
+    async def is_danger(self, words: str) -> bool:
+        """Whether these words, by themselves, must not reach the model."""
+        return not (await self._aside.assess(words)).model_may_answer
+
     def stop(self, chat: int, person: int | None = None) -> bool:
         """Stop the reply that is being written, at the next token; in a group, the person's."""
         running = self._running.get((chat, chat if person is None else person))

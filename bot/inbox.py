@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -29,19 +30,24 @@ TRIES, DEATHS = 3, 5
 AGAIN_S, GRACE_S, STORE_S = 0.2, 5.0, 10.0
 
 Handle = Callable[[raw.Raw], Awaitable[None]]
+Overtakes = Callable[[raw.Raw, bool], bool]
 StoreFailed = Callable[[list[raw.Raw], Exception], Awaitable[None]]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """`overtakes` is told of each update as it comes and may stop what runs before it."""
+    """`overtakes` is told of each update as it comes and may stop what runs before it.
+
+    It also hears whether the update is `alone`: nothing of its chat is under way, so that there
+    is nothing to overtake. `ahead` is given those that may not be alone.
+    """
 
     def __init__(
         self,
         store: Store,
         handle: Handle,
-        overtakes: Callable[[raw.Raw], bool],
+        overtakes: Overtakes,
         given_up: Handle,
         store_failed: StoreFailed,
         observer: TurnObserver,
@@ -75,7 +81,7 @@ class Inbox:
         await self._take_up()
         if self._ahead is not None:
             # Before the disk: between disk and line nothing may wait, or be cancelled.
-            await self._ahead(updates)
+            await self._ahead(self._meeting(updates))
         for update in await self._keeper.keep(updates):
             self._observer.received()
             if self._received is None:
@@ -122,9 +128,14 @@ class Inbox:
                     self.dispatch(update)
                 self._resumed = True
 
+    def _meeting(self, updates: list[raw.Raw]) -> list[raw.Raw]:
+        chats = Counter(map(raw.chat_of, updates))
+        busy = {chat for chat, count in chats.items() if count > 1 or chat in self._workers}
+        return [update for update in updates if raw.chat_of(update) in busy]
+
     def _is_urgent(self, update: raw.Raw) -> bool:
         try:
-            return self._overtakes(update)
+            return self._overtakes(update, raw.chat_of(update) not in self._workers)
         except Exception as error:
             log.error("An update could not be looked at: %s", type(error).__name__)
             self._observer.happened("handler_error")

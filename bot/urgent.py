@@ -41,21 +41,30 @@ class Urgent:
         with suppress(Exception):
             await self.aside.read(map(raw.words_of, updates))
 
-    def overtakes(self, update: raw.Raw) -> bool:
-        """Stop, an edit and danger end the running reply of their chat at once."""
+    def overtakes(self, update: raw.Raw, alone: bool) -> bool:
+        """Stop, an edit and danger end the running reply of their chat at once.
+
+        Danger that is `alone` in its chat has nothing to overtake, and is read in its turn.
+        """
         chat = raw.chat_of(update)
         person = raw.sender_of(update) or chat
         if raw.wants_stop(update):
             if self.chat.stop(chat, person):
                 self.stopped.add(int(update["update_id"]))
             return True
-        danger = self.emergency.is_danger(update)
+        danger = not alone and self.emergency.is_danger(update)
         if danger or "edited_message" in update:
             self.chat.stop(chat, person)
         return danger and "message" in update
 
+    async def overdue(self, update: raw.Raw) -> None:
+        """The disk does not take this one: danger is answered without it."""
+        await self.read_ahead([update])
+        await self.emergency.tell(self.bot, update)
+
     async def given_up(self, update: raw.Raw) -> None:
         """The person of an update that nothing can handle is told; danger is answered."""
+        await self.read_ahead([update])
         if self.emergency.is_danger(update):
             await self.emergency.tell(self.bot, update)
         elif raw.is_private(update):
@@ -71,6 +80,7 @@ class Urgent:
 
     async def store_failed(self, updates: list[raw.Raw], error: Exception) -> None:
         """The database did not take these."""
+        await self.read_ahead(updates)
         await self.emergency.store_failed(self.bot, updates, error)
 
     async def stop(self) -> None:

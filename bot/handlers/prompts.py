@@ -39,7 +39,7 @@ async def answered_prompt(update: Update, context: Context) -> bool:
     if above.from_user is None or above.from_user.id != context.bot.id:
         return False
     here, person = services(context), ids(update).person
-    if not here.chat.gate.assess(said.text).model_may_answer:
+    if await here.chat.is_danger(said.text):
         return False
     if name := SETTINGS.get(above.text):
         await answer(update, await change(context, person, name, said.text))

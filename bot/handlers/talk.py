@@ -71,7 +71,7 @@ def meant_for(said: Message, context: Context) -> bool:
 
 async def _talk(update: Update, context: Context, words: str, notice: str | None = None) -> None:
     here, wish = services(context), asked(update, _unaddressed(words, context), notice)
-    danger = not here.chat.gate.assess(wish.text).model_may_answer
+    danger = await here.chat.is_danger(wish.text)
     if update.edited_message is None and await here.chat.hooks.taken(wish, danger=danger):
         return
     if not danger:

@@ -50,6 +50,7 @@ class House:
         self.telegram = Playground(TOKEN, 0, dict)
         self.clock, self.address = Now(), ""
         self.open_store: OpenStore = Store.open
+        self.gate = whole_gate()
         self._run: asyncio.Task[None] | None = None
 
     async def open(self, **options: Any) -> None:
@@ -63,7 +64,7 @@ class House:
             lanner_dashboard_port=0,
             **given,
         )
-        self.lanner = Lanner(settings, self.model, self.clock, self.open_store, whole_gate())
+        self.lanner = Lanner(settings, self.model, self.clock, self.open_store, self.gate)
         await self.lanner.start()
         self._run = asyncio.create_task(self.lanner.run())
 

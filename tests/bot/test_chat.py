@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from bot.playground.state import person_id
 from bot.safety.gate import SafetyGate
+from bot.safety.rules import Finding
 from tests.bot.house import House
 
 
@@ -106,6 +109,41 @@ async def test_danger_overtakes_a_running_reply(house: House) -> None:
     await house.until(lambda: any("emergency" in t for t in house.bot_says()[2:]))
     assert len(house.model.asked) == 1
     house.model.free.set()
+
+
+class WatchedGate(SafetyGate):
+    """Notes in which thread each message is read for the first time."""
+
+    def __init__(self, gate: SafetyGate) -> None:
+        self.__dict__.update(gate.__dict__)
+        self._seen = OrderedDict()
+        self.read: list[tuple[str, str]] = []
+
+    def _findings(self, text: str) -> tuple[Finding, ...]:
+        before = len(self._seen)
+        found = super()._findings(text)
+        if len(self._seen) > before:
+            self.read.append((text, threading.current_thread().name))
+        return found
+
+
+async def test_the_event_loop_never_waits_for_the_gate(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    gate = house.gate = WatchedGate(house.gate)
+    await house.open()
+    await house.agree()
+    await house.say("a message that is alone in its chat")
+    house.model.free.clear()
+    house.world.say("you", "one that meets nothing")
+    await house.until(lambda: len(house.model.asked) == 2)
+    house.world.say("you", "and two that meet")
+    house.world.say("you", "a running reply")
+    await house.until(lambda: any("running reply" in text for text, _ in gate.read))
+    house.model.free.set()
+    await house.until(lambda: len(house.model.asked) == 4)
+    await house.leave()
+    assert {"a message that is alone in its chat", "a running reply"} <= {t for t, _ in gate.read}
+    assert {thread.rpartition("_")[0] for _, thread in gate.read} == {"gate"}
 
 
 async def test_an_edited_message_is_answered_anew_from_that_point(house: House) -> None:
