@@ -105,6 +105,14 @@ __device__ __forceinline__ void score_own(Shared& s, int group) {
   }
 }
 
+// d[16x8] += a[16x64] b[64x8], of which a lane holds 16 numbers in a row.
+__device__ __forceinline__ void mma64(float* d, const uint32_t (*a)[4], const uint4* b) {
+  mma(d, a[0], b[0].x, b[0].y);
+  mma(d, a[1], b[0].z, b[0].w);
+  mma(d, a[2], b[1].x, b[1].y);
+  mma(d, a[3], b[1].z, b[1].w);
+}
+
 // One warp: 16 heads over its tokens, of which the first `history` count.
 __device__ __forceinline__ void attend(Shared& s, const History& h, const f16* queries, int history) {
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
@@ -117,15 +125,9 @@ __device__ __forceinline__ void attend(Shared& s, const History& h, const f16* q
                      *p1 = (const uint32_t*)(queries + (g + 8) * HEAD + 16 * t + 4 * i);
       q[i][0] = p0[0]; q[i][1] = p1[0]; q[i][2] = p0[1]; q[i][3] = p1[1];
     }
-    float score[8][4];
+    float score[8][4] = {};
 #pragma unroll
-    for (int nt = 0; nt < 8; nt++) {
-      const uint4 lo = h.key[nt][0], hi = h.key[nt][1];
-      mma_first(score[nt], q[0], lo.x, lo.y);
-      mma(score[nt], q[1], lo.z, lo.w);
-      mma(score[nt], q[2], hi.x, hi.y);
-      mma(score[nt], q[3], hi.z, hi.w);
-    }
+    for (int nt = 0; nt < 8; nt++) mma64(score[nt], q, h.key[nt]);
 #pragma unroll
     for (int nt = 0; nt < 8; nt++)
 #pragma unroll
@@ -150,13 +152,7 @@ __device__ __forceinline__ void attend(Shared& s, const History& h, const f16* q
       p[nt >> 1][(nt & 1) * 2 + 1] = *(const uint32_t*)&hi;
     }
 #pragma unroll
-    for (int d = 0; d < 8; d++) {
-      const uint4 lo = h.value[d][0], hi = h.value[d][1];
-      mma(out[d], p[0], lo.x, lo.y);
-      mma(out[d], p[1], lo.z, lo.w);
-      mma(out[d], p[2], hi.x, hi.y);
-      mma(out[d], p[3], hi.z, hi.w);
-    }
+    for (int d = 0; d < 8; d++) mma64(out[d], p, h.value[d]);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       sum[i] += __shfl_xor_sync(~0u, sum[i], 1);
