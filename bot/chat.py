@@ -129,10 +129,10 @@ class ChatService:
         self, asked: Asked, begun: list[OutboxPart], prepare: Prepare, find: Find
     ) -> tuple[Said | None, OutboxPart | None]:
         if begun:
-            talk = await self.store.talk(begun[0].conversation_id)
-            if talk is None or talk.epoch != begun[0].epoch:
+            now, history = await self.store.talk_and_history(begun[0].conversation_id)
+            if now is None or now.epoch != begun[0].epoch:
                 raise Superseded
-            return find(talk, await self.store.history(talk.id)), begun[0]
+            return find(now, history), begun[0]
         talk = await self.store.conversation(asked.person, asked.chat)
         history = await self.store.history(talk.id)
         if find(talk, history) is None and not asked.text:

@@ -33,11 +33,6 @@ class Talk:
 class Talks(Part):
     """The conversations of one person in one chat."""
 
-    async def talk(self, conversation_id: int) -> Conversation | None:
-        """The conversation, if it still is."""
-        async with self._sessions.read() as session:
-            return await session.get(Conversation, conversation_id)
-
     async def talks(self, person_id: int, chat_id: int, most: int = 10) -> list[Talk]:
         """The open one first, then those that were open before it; empty ones are left out."""
         said = select(Message.conversation_id, func.count(Message.id).label("number"))
