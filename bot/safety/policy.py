@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.safety.rules import Finding
+from bot.safety.rules import PAST, Finding
 from bot.safety.types import Level
 
 WINDOW = 8  # earlier messages of the person that still count
@@ -62,12 +62,18 @@ def judge_message(findings: Sequence[Finding]) -> Verdict:
     if {"marker.heights", "marker.distress"} <= ids:
         level = max(level, 2)
         reasons.append("policy.means_after_distress")
-    if LEANS in ids and any(f.level == 1 and f.category not in _BY_CLASSIFIER for f in findings):
+    if LEANS in ids and any(_is_a_sign(f) for f in findings):
         level = max(level, 2)
         reasons.append("policy.rule_and_classifier")
     refuse = next((f.refuse for f in sorted(findings, key=lambda f: -f.level) if f.refuse), None)
     meant = max((f.score for f in findings if f.score is not None), default=0.0)
     return Verdict(Level(level), tuple(dict.fromkeys(reasons)), refuse, meant)
+
+
+def _is_a_sign(finding: Finding) -> bool:
+    """What the classifier leans on. What is long over is no sign of now: it speaks of the same."""
+    by_rule = finding.category not in _BY_CLASSIFIER
+    return finding.level == 1 and by_rule and not finding.id.endswith(PAST)
 
 
 def judge_conversation(

@@ -16,6 +16,7 @@ from bot.safety.files import data_page, rule_files
 from bot.safety.normalise import Sentence
 from bot.safety.phrases import anchor_words, compiled
 
+PAST = ".past"  # ends the id of a rule that is met by something long over
 _LITERAL = re.compile(r"[^\W\d_]{2,}", re.UNICODE)
 _NEGATION = re.compile(
     r" (?:not|never|no longer|without|stopped|hardly|neither|nor|quit|nicht|nie|niemals|kein|keine|"
@@ -139,7 +140,7 @@ def _best(rule: Rule, sentence: Sentence, past: bool) -> Finding | None:
             negated = Finding(rule.id + ".denied", min(rule.level, 1) if rule.level else 0)
             continue
         if past and rule.past is not None:
-            return Finding(rule.id + ".past", rule.past)
+            return Finding(rule.id + PAST, rule.past)
         return Finding(rule.id, rule.level, rule.refuse)
     return negated
 

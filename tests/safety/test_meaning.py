@@ -83,6 +83,14 @@ def test_a_sign_that_a_rule_found_is_danger_where_the_classifier_leans_to_it() -
     assert gate(judge).assess(PLAIN).level < Level.HIGH
 
 
+def test_what_is_long_over_is_no_sign_for_the_classifier_to_lean_on() -> None:
+    judge = FakeJudge(scores(0.35))
+    judge.manifest = replace(MANIFEST, thresholds={**LIMITS, "alone.lean": 0.3})
+    long_over = gate(judge).assess("I used to self-harm when I was a teenager")
+    assert "selfharm.act.past" in long_over.rules
+    assert long_over.level is Level.CONCERN
+
+
 def test_imminent_needs_both_its_own_and_the_high_threshold() -> None:
     assert gate(FakeJudge(scores(0.8, imminent=0.9))).assess(PLAIN).level is Level.IMMINENT
     assert gate(FakeJudge(scores(0.4, imminent=0.9))).assess(PLAIN).level is Level.CONCERN
