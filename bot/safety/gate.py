@@ -15,15 +15,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from bot.safety.age import says_minor
-from bot.safety.classifier import Classifier, ClassifierMissing
 from bot.safety.disguise import hidden_danger
 from bot.safety.guard import SentenceGuard
-from bot.safety.meaning import Judge, Meaning
+from bot.safety.meaning import Judge, Meaning, shipped_judge
 from bot.safety.normalise import Sentence, normalise
 from bot.safety.policy import SAME_SENTENCE, WINDOW, judge_conversation, judge_sentence
 from bot.safety.replies import MINOR, Replies
 from bot.safety.rules import Finding, RuleBook
 from bot.safety.safe_words import says_safe
+from bot.safety.scores import ClassifierMissing
 from bot.safety.types import (
     Assessment,
     FixedReply,
@@ -69,7 +69,7 @@ class SafetyGate:
     def open(
         cls,
         unspoken: frozenset[str] = frozenset(),
-        load: Callable[[Words], Judge] = Classifier.load,
+        load: Callable[[Words], Judge] = shipped_judge,
     ) -> SafetyGate:
         """The gate as the bot uses it: with the classifier wherever that can be loaded."""
         words = Words(RuleBook.load().vocabulary())

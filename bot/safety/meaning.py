@@ -10,10 +10,11 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from bot.safety.classifier import Manifest, Scores
 from bot.safety.policy import LEANS
 from bot.safety.rules import Finding
+from bot.safety.scores import ClassifierMissing, Manifest, Scores
 from bot.safety.types import Health, Level
+from bot.safety.words import Words
 
 _REFUSALS = {"method": "method"}  # requests that a fixed refusal answers
 _FORGIVEN = 50  # good answers after which an old failure is no longer told
@@ -27,6 +28,18 @@ class Judge(Protocol):
 
     def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:
         """Raises nothing that is expected."""
+
+
+def shipped_judge(words: Words) -> Judge:
+    """The classifier that comes with Lanner; raises ClassifierMissing."""
+    try:
+        from bot.safety.classifier import Classifier
+    except (ImportError, OSError) as error:  # torch's own libraries may be what is missing
+        raise ClassifierMissing(
+            f"PyTorch cannot be loaded ({type(error).__name__}), so the crisis classifier is off "
+            "and the rules work alone. Run `make` again."
+        ) from error
+    return Classifier.load(words)
 
 
 class Meaning:

@@ -1,4 +1,4 @@
-"""x W + b as the encoder needs it: in 8 bits where torch is there, else in fp32.
+"""x W' + b as the encoder needs it: in 8 bits where this processor can, else in fp32.
 
 Eight bits take a third of a message's time on one core and move a probability
 by 0.01 on average. What comes in is first divided by how large each of its
@@ -15,87 +15,67 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
 
-Array: TypeAlias = npt.NDArray[np.float32]
-Product: TypeAlias = Callable[[Array], Array]
+Product: TypeAlias = Callable[[Tensor], Tensor]
 # The share of a column's reach that goes over to the weights; measured on development messages.
 _SHARE = 0.85
 _LEAST = 1e-4
 _OFF = 0.1  # more than this apart from fp32, and the 8-bit product is not used
 
 
-def product(weight: Array, bias: Array, reach: Array | None) -> Product:
-    """`weight` [in, out]; `reach` [in] is each column's largest size among inputs."""
-    whole = _Whole(weight, bias)
+def product(weight: Tensor, bias: Tensor, reach: Tensor | None) -> Product:
+    """`weight` [out, in]; `reach` [in] is each column's largest size among inputs."""
+
+    def whole(x: Tensor) -> Tensor:
+        return functional.linear(x, weight, bias)
+
     if reach is not None:
-        # Without torch, or with one that has no such kernels or wrong ones: slower, and as right.
-        with suppress(ImportError, AttributeError, RuntimeError):
+        # With a torch that has no such kernels, or wrong ones: slower, and as right.
+        with suppress(AttributeError, RuntimeError):
             eight, tried = _EightBits(weight, bias, reach), _tried(reach)
             wanted = whole(tried)
-            if np.linalg.norm(eight(tried) - wanted) < _OFF * np.linalg.norm(wanted):
+            if (eight(tried) - wanted).norm() < _OFF * wanted.norm():
                 return eight
     return whole
 
 
-def _tried(reach: Array) -> Array:
+def _tried(reach: Tensor) -> Tensor:
     """Inputs of the sizes that were seen, the same each time."""
-    signs = np.random.default_rng(0).uniform(-1, 1, (8, len(reach)))
-    return (signs * reach).astype(np.float32)
-
-
-class _Whole:
-    def __init__(self, weight: Array, bias: Array) -> None:
-        self._weight, self._bias = np.ascontiguousarray(weight), bias
-
-    def __call__(self, x: Array) -> Array:
-        out: Array = x @ self._weight
-        out += self._bias
-        return out
+    dice = torch.Generator().manual_seed(0)
+    return (torch.rand(8, len(reach), generator=dice) * 2 - 1) * reach
 
 
 class _EightBits:
     """FBGEMM's linear map; inputs are scaled anew for each call."""
 
-    def __init__(self, weight: Array, bias: Array, reach: Array) -> None:
-        import torch
-
-        self._from, self._run = torch.from_numpy, torch.ops.quantized.linear_dynamic
-        rows = np.maximum(np.abs(weight).max(1), _LEAST)
-        scale = np.maximum(reach, _LEAST) ** _SHARE / rows ** (1 - _SHARE)
-        self._scale = (1 / scale).astype(np.float32)
-        whole = torch.from_numpy(np.ascontiguousarray((weight * scale[:, None]).T))
+    def __init__(self, weight: Tensor, bias: Tensor, reach: Tensor) -> None:
+        self._run = torch.ops.quantized.linear_dynamic
+        columns = weight.abs().amax(0).clamp(min=_LEAST)
+        scale = reach.clamp(min=_LEAST) ** _SHARE / columns ** (1 - _SHARE)
+        self._scale = 1 / scale
+        whole = weight * scale
         steps = whole.abs().amax(1).clamp(min=_LEAST) / 127
         with warnings.catch_warnings():  # pinned with torch; a later one falls back to fp32
             warnings.simplefilter("ignore")
             codes = torch.quantize_per_channel(
                 whole, steps.double(), torch.zeros(len(whole), dtype=torch.long), 0, torch.qint8
             )
-            self._packed: Any = torch.ops.quantized.linear_prepack(
-                codes, torch.from_numpy(np.ascontiguousarray(bias))
-            )
+            self._packed: Any = torch.ops.quantized.linear_prepack(codes, bias)
 
-    def __call__(self, x: Array) -> Array:
-        out: Array = self._run(self._from(x * self._scale), self._packed, True).numpy()
+    def __call__(self, x: Tensor) -> Tensor:
+        out: Tensor = self._run(x * self._scale, self._packed, True)
         return out
 
 
 class OneThread(AbstractContextManager[None]):
-    """Threads of torch only wait for each other over texts this short, above all when busy."""
-
-    def __init__(self) -> None:
-        try:
-            import torch
-        except ImportError:
-            self._set: Callable[[int], None] = lambda _: None
-            self._get: Callable[[], int] = lambda: 1
-        else:
-            self._set, self._get = torch.set_num_threads, torch.get_num_threads
+    """More threads only wait for each other over texts this short, above all when busy."""
 
     def __enter__(self) -> None:
-        self._before = self._get()
-        self._set(1)
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(1)
 
     def __exit__(self, *_: object) -> None:
-        self._set(self._before)
+        torch.set_num_threads(self._before)

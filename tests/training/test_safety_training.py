@@ -13,11 +13,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
-from bot.safety.classifier import Classifier, Manifest, encoder_folder, encoder_weights
+from bot.safety.classifier import Classifier, encoder_folder, encoder_weights
 from bot.safety.encoder import Encoder
 from bot.safety.reading import Reader
+from bot.safety.scores import Manifest
 from bot.safety.words import Words
 from training.safety import calibrate
 from training.safety.augment import varied
@@ -114,12 +115,12 @@ def test_what_is_shipped_serves_as_it_learnt(net: Net, reader: Reader, tmp_path:
     version = ship(net, page, tmp_path, reach(net, windows))
     manifest = Manifest.read((tmp_path / "manifest.json").read_text())
     assert manifest.version == version
-    change = load_file(tmp_path / "change.safetensors")
+    kept = load_file(tmp_path / "change.safetensors")
+    change = {name: tensor.float() for name, tensor in kept.items()}
     weights = encoder_weights(encoder_folder(), change, manifest.scale)
     sizes = {n.removesuffix(".reach"): change[n] for n in change if n.endswith(".reach")}
     head = [
-        (change[f"head.{part}.weight"].astype("f"), change[f"head.{part}.bias"].astype("f"))
-        for part in ("first", "second")
+        (change[f"head.{part}.weight"], change[f"head.{part}.bias"]) for part in ("first", "second")
     ]
     whole = Classifier(Encoder(weights), head, reader, manifest)
     served = Classifier(Encoder(weights, sizes), head, reader, manifest)

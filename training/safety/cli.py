@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.safety.classifier import ClassifierMissing
 from bot.safety.gate import SafetyGate
+from bot.safety.scores import ClassifierMissing
 from training.safety.examples import DataError
 
 

@@ -2,7 +2,7 @@
 
 Every layer from `Shape.first` on learns a low-rank change; what is below stays
 as published. Only the changes and the head are shipped. Serving does the same
-arithmetic in NumPy (bot/safety/encoder.py). Knows nothing of data, thresholds
+arithmetic in 8 bits, a text at a time (bot/safety/encoder.py). Knows nothing of data, thresholds
 or tokens' meaning.
 """
 
@@ -116,7 +116,7 @@ class Layer(nn.Module):
         )  # fmt: skip
         seen = self.out(seen.transpose(1, 2).reshape(rows, length, width))
         hidden = _norm(hidden + self.dropout(seen), self.norms[0])
-        inner = functional.gelu(self.up(hidden), approximate="tanh")
+        inner = functional.gelu(self.up(hidden))
         return _norm(hidden + self.dropout(self.down(inner)), self.norms[1])
 
 
@@ -147,7 +147,7 @@ class Net(nn.Module):
         mean = (hidden * inside).sum(1) / inside.sum(1)
         most = hidden.masked_fill(~inside, -1e4).amax(1)
         inner = self.first(self.dropout(torch.cat([mean, most], 1)))
-        logits: Tensor = self.second(self.dropout(functional.gelu(inner, approximate="tanh")))
+        logits: Tensor = self.second(self.dropout(functional.gelu(inner)))
         return logits
 
     def _embedded(self, ids: Tensor, newest: Tensor) -> Tensor:
