@@ -15,6 +15,8 @@
     FollowUps       owe_follow_up, claim_follow_ups, end_follow_up, quiet_follow_ups
     HandOvers       hand_over, allow_hand_over, take_over, give_back, operator_of, person_of
     Disclosures     disclosure, note_talk
+    Questionnaires  begin_sitting, newest_sitting, sitting, keep_answers, drop_sitting,
+                    done_sittings
     Erasure         export, forget, retain, housekeeping, compact
 
 Knows tables and times; knows nothing of Telegram's objects, the model or what
@@ -41,6 +43,7 @@ from bot.store.hand_overs import HandOvers
 from bot.store.messages import Messages
 from bot.store.outbox import Outbox
 from bot.store.people import People
+from bot.store.questionnaires import Questionnaires
 from bot.store.records import Records
 from bot.store.sessions import Sessions
 from bot.store.talks import Talks
@@ -48,7 +51,7 @@ from bot.store.talks import Talks
 
 class Store(
     People, Conversations, Talks, Messages, Claims, Outbox, Records, CheckIns, FollowUps,
-    HandOvers, Disclosures, Admission, Broadcasts, Erasure,
+    HandOvers, Disclosures, Questionnaires, Admission, Broadcasts, Erasure,
 ):  # fmt: skip
     """Everything that is kept. No session is open when a method has returned."""
 
