@@ -19,9 +19,10 @@ from bot.safety.types import Level
 
 
 async def questionnaire(update: Update, context: Context) -> None:
-    """What there is, and what waits."""
+    """What there is, and what waits; `/questionnaire PHQ-9` begins it or goes on with it."""
     await toast(update)
-    shown = await services(context).questionnaires.menu(ids(update).person)
+    name = "".join(context.args or [])
+    shown = await services(context).questionnaires.named(ids(update).person, name)
     await _show(update, replace(shown, fresh=True))
 
 
@@ -81,8 +82,8 @@ async def _chosen(context: Context, person: int, what: str, rest: list[str]) -> 
     match what, rest, numbers:
         case "choose", [key], _:
             return await here.choose(person, key)
-        case "anew", [_, key], _:
-            return await here.anew(person, _numbers(rest[:1])[0], key)
+        case "anew", [before, key], _ if _numbers([before]):
+            return await here.anew(person, int(before), key)
         case "on", _, [number]:
             return await here.go_on(person, number)
         case "back", _, [number, item]:

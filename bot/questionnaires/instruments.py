@@ -15,6 +15,7 @@ from typing import Any
 from bot.safety.files import data_page
 
 FILE = "questionnaires.yaml"
+LONGEST = 60  # characters that may be an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Instrument:
 
     def value_of(self, words: str) -> int | None:
         """The answer that these words are, and nothing but these: its number or its label."""
+        if len(words) > LONGEST:
+            return None
         plain = " ".join(unicodedata.normalize("NFKC", words).casefold().split()).rstrip(".")
         for value, label in enumerate(self.answers):
             if plain in (str(value), label.casefold(), f"{value} · {label.casefold()}"):
@@ -75,6 +78,10 @@ class Shelf:
     version: str
     instruments: Mapping[str, Instrument]
     texts: Mapping[str, str]
+
+    def may_answer(self, words: str) -> bool:
+        """Whether these words are an answer in any of them."""
+        return any(each.value_of(words) is not None for each in self.instruments.values())
 
     @classmethod
     def load(cls) -> Shelf:

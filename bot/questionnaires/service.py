@@ -53,7 +53,15 @@ class Questionnaires:
             return replace(shown, text=f"{self._views.words('expired')}\n\n{shown.text}")
         if held is None or not held.open:
             return self._views.menu(0, None, None)
+        # A bare "2" after a list may mean its second line.
+        await self._sittings.keep(person, held, replace(held.filling, paused=True))
         return self._views.menu(held.number, held.filling, held.instrument)
+
+    async def named(self, person: int, name: str) -> View:
+        """One by the name that a person wrote, PHQ-9 or phq9; the menu for any other."""
+        key = "".join(each for each in name.casefold() if each.isalnum())
+        known = key in self._shelf.instruments
+        return await (self.choose(person, key) if known else self.menu(person))
 
     async def choose(self, person: int, key: str) -> View:
         """Begin one; where one is open, go on with it or ask which."""
@@ -98,6 +106,8 @@ class Questionnaires:
 
     async def typed(self, person: int, words: str, update: int, message: int) -> Step | None:
         """Words that are nothing but an answer to the question just asked; None for others."""
+        if not self._shelf.may_answer(words):
+            return None
         _, held = await self._sittings.newest(person)
         value = None if held is None else held.instrument.value_of(words)
         if held is None or value is None or await self._waits(person):

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from bot.questionnaires.filling import Filling
 from bot.questionnaires.instruments import Instrument, Shelf
+from bot.safety.lines import DIRECTORY
 
 Rows = list[list[tuple[str, str]]]
 WORD = "questionnaire"  # the first word of each button's data
@@ -88,19 +89,19 @@ class Views:
 
     def result(self, found: Result, before: Result | None, days: int, *, danger: bool) -> View:
         """The number, its band, what it means and does not, and the one before it."""
-        of, score = found.instrument, found.filling.score
-        texts = self._texts
-        parts = [texts["result"].format(**_figures(found)), of.means, of.means_not]
+        of, texts = found.instrument, self._texts
+        parts = [texts["result"].format(**_figures(found))]
         if danger:
-            parts.append(texts["danger"])
-        if score >= of.doctor_from:
+            parts.append(texts["danger"].format(url=DIRECTORY))
+        parts += [of.means, of.means_not]
+        if found.filling.score >= of.doctor_from:
             parts.append(texts["doctor"])
         if before is not None:
-            parts.append(self._compared(score, before))
+            parts.append(self._compared(found.filling.score, before))
         parts.append(texts["again"].format(date=_day(found.begun + AGAIN)))
+        parts.append(texts["kept"].format(days=days))
         bands = ", ".join(f"{each.low} to {each.high} {each.name}" for each in of.bands)
-        parts.append(texts["bands"].format(bands=bands))
-        parts += [texts["kept"].format(days=days), of.source]
+        parts.append(f"{texts['bands'].format(bands=bands)} {of.source}")
         return View("\n\n".join(parts), [])
 
     def results(self, found: list[Result]) -> View:
