@@ -131,9 +131,12 @@ async def test_danger_in_the_middle_gets_its_fixed_reply_and_then_a_result_is_re
         await front.tap(item, 0)
     await until(lambda: front.count("PHQ-9: 8 of 27, mild (5 to 9)\n\nThis is not a diagnosis."))
     assert front.count(HEARD) == 1
-    await front.say("thank you", REPLY)
+    await front.say("I had lunch with my sister.", REPLY)
     model_saw = json.dumps(front.asked())
-    assert [turns[-1] for turns in front.asked()] == ["hello", "thank you"]
+    assert [turns[-1] for turns in front.asked()] == [
+        "hello",
+        "I had lunch with my sister.",
+    ]
     assert not any(word in model_saw for word in ("PHQ", "of 27", "Several days", "diagnosis."))
 
 
