@@ -17,10 +17,15 @@ from bot.questionnaires.service import Step
 from bot.questionnaires.views import View
 from bot.safety.types import Level
 
+# Who may not talk begins none; what they have begun, and their results, they keep.
+BEGIN = ("choose", "anew")
+
 
 async def questionnaire(update: Update, context: Context) -> None:
     """What there is, and what waits; `/questionnaire PHQ-9` begins it or goes on with it."""
     await toast(update)
+    if await _refused(update, context):
+        return
     name = "".join(context.args or [])
     shown = await services(context).questionnaires.named(ids(update).person, name)
     await _show(update, replace(shown, fresh=True))
@@ -41,6 +46,8 @@ async def pressed(update: Update, context: Context) -> None:
         await _done(update, context, await here.pressed(person, number, item, given))
     elif what:
         await toast(update)
+        if what in BEGIN and await _refused(update, context):
+            return
         await _show(update, await _chosen(context, ids(update).person, what, rest))
     else:
         await questionnaire(update, context)
@@ -75,6 +82,14 @@ async def left_waiting(update: Update, context: Context, *, quiet: bool) -> None
     agreed = await here.store.has_consented(who.person, texts.CONSENT_VERSION)
     if agreed and talk.risk < Level.HIGH:
         await _show(update, view)
+
+
+async def _refused(update: Update, context: Context) -> bool:
+    """Whether this person may not begin one now; they are told as when they talk."""
+    refusal = await services(context).chat.hooks.refusal(asked(update))
+    if refusal:
+        await answer(update, refusal)
+    return refusal is not None
 
 
 async def _chosen(context: Context, person: int, what: str, rest: list[str]) -> View:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.admission import BANNED
 from bot.questionnaires.instruments import Shelf
 from bot.texts import FIRST_CONSENT
 from tests.bot.house import House
@@ -254,6 +255,19 @@ async def test_it_is_between_the_two_and_after_consent(house: House) -> None:
     house.world.say("you", "/questionnaire", "friends")
     await house.until(lambda: house.bot_says("you", "friends"))
     assert "in private" in house.bot_says("you", "friends")[-1]
+
+
+async def test_who_is_banned_begins_none_and_keeps_the_results(house: House) -> None:
+    await house.agree()
+    number = await fill(house, "gad7", *(1,) * 7)
+    await house.lanner.store.ban(ME)
+    assert await house.say("/questionnaire") == BANNED
+    before = len(house.bot_says())
+    await house.say("/help")
+    house.world.press("you", *button(house, "questionnaire"))
+    await house.settled()
+    assert len(house.bot_says()) == before + 1, "told a moment ago, so silent now"
+    assert (await newest(house)).id == number
 
 
 async def test_other_words_in_a_group_never_answer(house: House) -> None:
