@@ -110,7 +110,12 @@ class Views:
             return self.plain("no_results")
         lines = [self._texts["line"].format(**_figures(each)) for each in found]
         rows = [
-            [(f"{each.instrument.name}, {_day(each.begun)}", f"{WORD}:result:{each.number}")]
+            [
+                (
+                    f"{each.instrument.name}, {_day(each.begun)}: {each.filling.score}",
+                    f"{WORD}:result:{each.number}",
+                )
+            ]
             for each in found
         ]
         return View("\n".join([self._texts["results"], "", *lines]), rows)
