@@ -32,12 +32,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """`paused`: something else was said since, so that a bare "2" is no answer."""
+    """`paused`: something else was said since, so that a bare "2" is no answer.
+
+    `after` is the newest message of the talk when the question was asked: a newer one, a
+    follow-up's "are you safe?" for one, may be what bare words answer.
+    """
 
     instrument: str
     version: str
     answers: tuple[Answer, ...] = ()
     paused: bool = False
+    after: int = 0
 
     @property
     def score(self) -> int:
@@ -80,6 +85,7 @@ class Filling:
         """What `kept` gave; None for what is empty or cannot be read."""
         try:
             answers = tuple(Answer(**each) for each in kept["answers"])
-            return cls(str(kept["instrument"]), str(kept["version"]), answers, bool(kept["paused"]))
+            instrument, version = str(kept["instrument"]), str(kept["version"])
+            return cls(instrument, version, answers, bool(kept["paused"]), int(kept["after"]))
         except (KeyError, TypeError):
             return None

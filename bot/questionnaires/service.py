@@ -113,7 +113,7 @@ class Questionnaires:
         if held is None or value is None or await self._waits(person):
             return None
         repeated = held.filling.by(update) is not None
-        if not repeated and (held.filling.paused or not held.open):
+        if not repeated and not await self._sittings.asked_last(person, held):
             return None
         step = await self._answer(person, held, None, Answer(value, update, message))
         return replace(step, view=replace(step.view, fresh=True) if step.view else None)

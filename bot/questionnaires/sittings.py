@@ -6,7 +6,7 @@ person sees.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.clock import Clock
@@ -64,12 +64,14 @@ class Sittings:
 
     async def begin(self, person: int, of: Instrument) -> tuple[int, Filling]:
         """A new one, in place of what was open."""
-        filling = Filling(of.key, self._shelf.version)
+        newest = await self._store.newest_message(person)
+        filling = Filling(of.key, self._shelf.version, after=newest)
         return await self._store.begin_sitting(person, filling.kept()), filling
 
     async def keep(self, person: int, held: Held, filling: Filling) -> bool:
         """What was answered; at the end with score and band, for the person's export."""
-        kept: dict[str, Any] = filling.kept()
+        newest = await self._store.newest_message(person)
+        kept: dict[str, Any] = replace(filling, after=newest).kept()
         of = held.instrument
         done = len(filling.answers) == len(of.items)
         if done:
@@ -80,6 +82,11 @@ class Sittings:
     async def drop(self, person: int, number: int) -> bool:
         """Delete an open one, run out or not."""
         return await self._store.drop_sitting(person, number)
+
+    async def asked_last(self, person: int, held: Held) -> bool:
+        """Whether its question is the last thing that was said in the talk."""
+        newest = await self._store.newest_message(person)
+        return held.open and not held.filling.paused and newest <= held.filling.after
 
     def ran_out(self, row: Sitting | None) -> bool:
         """Whether it was left open for too long; its answers may be deleted already."""

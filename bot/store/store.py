@@ -3,7 +3,7 @@
     People          person, known_person, set_person, consent, has_consented
     Conversations   conversation, set_risk, epoch, bump_epoch
     Talks           talks, reopen, rename, delete_talk
-    Messages        history, talk_and_history, add_message, mark_sent, cut_from
+    Messages        history, talk_and_history, newest_message, add_message, mark_sent, cut_from
     Inbox           receive, open_updates, begin_update, park_update, finish_update,
                     quarantine_update, quarantined, quarantined_count
     Claims          claim_updates, free_the_dead, backlog

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select
 
@@ -216,6 +218,27 @@ async def test_while_an_operator_writes_words_go_to_them_and_the_questionnaire_w
     assert await values(house) == [1]
     await house.say("/handoff end", "admin")
     assert await house.say("/cancel") == TEXTS["cancelled"].format(name="PHQ-9")
+
+
+async def test_words_after_a_follow_up_answer_that_and_not_the_questionnaire(
+    british: House,
+) -> None:
+    house = british
+    await house.say("I want to kill myself")
+    number = await fill(house, "phq9", 1)
+    async with house.lanner.store.sessions.write() as session:
+        (owed,) = await session.scalars(select(FollowUp).where(FollowUp.state == "waiting"))
+        owed.due -= timedelta(hours=4)
+    assert await house.lanner.care.follow_ups.tick() == 1
+    before = len(house.bot_says())
+    # To "are you safe?", not to the second question.
+    house.world.say("you", "Not at all")
+    await house.next_after(before)
+    await house.settled()
+    assert await values(house) == [1]
+    await tap(house, number, 1, 0)
+    assert "question 4 of 9" in await house.say("Not at all")
+    assert await values(house) == [1, 0, 0]
 
 
 async def test_somebody_under_18_gets_no_further_question(british: House) -> None:

@@ -74,7 +74,7 @@ def test_an_answer_ends_a_pause() -> None:
 
 @given(st.lists(st.integers(0, 3), max_size=COUNT), st.booleans())
 def test_what_is_kept_is_read_again(values: list[int], paused: bool) -> None:
-    filling = Filling("gad7", "v", filled(*values).answers, paused)
+    filling = Filling("gad7", "v", filled(*values).answers, paused, after=7)
     assert Filling.read(json.loads(json.dumps(filling.kept()))) == filling
 
 
