@@ -11,7 +11,7 @@ from bot.sealing.sealed import Sealed
 from bot.store.questionnaires import RUN_OUT, SITTING
 from bot.store.store import Store
 from bot.store.tables import Sitting
-from tests.store.house import Hands, bytes_in, open_store
+from tests.store.house import Hands, bytes_in, open_store, talk
 
 PHQ9 = {"instrument": "marker-phq9", "answers": [{"value": 3}]}
 DAY = timedelta(days=1)
@@ -127,3 +127,15 @@ async def test_one_that_is_damaged_on_disk_is_empty_and_another_can_be_begun(sto
     assert found is not None
     assert found.answers == {}
     assert await store.begin_sitting(1, PHQ9) > number
+
+
+async def test_the_newest_message_is_the_persons_own_and_not_a_groups(store: Store) -> None:
+    assert await store.newest_message(1) == 0
+    await talk(store, 1, "one", "two")
+    mine = await store.newest_message(1)
+    await talk(store, 2, "somebody else")
+    group = await store.conversation(1, -5)
+    await store.add_message(group.id, "user", "in a group")
+    assert await store.newest_message(1) == mine == 2
+    await store.conversation(1, 1, new=True)
+    assert await store.newest_message(1) == mine
