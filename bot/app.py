@@ -35,6 +35,7 @@ from bot.playground.server import Playground
 from bot.playground.state import person_id
 from bot.polling import Polling
 from bot.privacy import Privacy
+from bot.questionnaires.service import Questionnaires
 from bot.safety.aside import Aside
 from bot.safety.gate import SafetyGate
 from bot.schedule import Schedule
@@ -231,10 +232,11 @@ class Lanner:
     def _services(self) -> Services:
         days = self.settings.lanner_retention_days
         status = OperatorStatus(self.model, self.store, self.counts, self.intake.age_s, self.gate)
+        people = PeopleService(self.store, self.clock, days, self.gate.languages)
         return Services(
-            self.store, self.chat, PeopleService(self.store, self.clock, days, self.gate.languages),
-            Privacy(self.store, self.clock), self.care, self.model, self._admins(), status.words,
-            self.urgent.stopped,
+            self.store, self.chat, people, Privacy(self.store, self.clock),
+            Questionnaires(self.store, self.clock, people), self.care, self.model,
+            self._admins(), status.words, self.urgent.stopped,
         )  # fmt: skip
 
     def _admins(self) -> frozenset[int]:

@@ -17,7 +17,8 @@ class Asked:
     """One person's wish for a reply. `turn` names it for ever: the update's id.
 
     `text` is empty where the words are in the history already (retry, go on).
-    `notice` is said before the reply, in a message of its own.
+    `notice` is said before the reply, in a message of its own. `alarm`: it is an answer to a
+    questionnaire that is danger by itself, without words.
     """
 
     turn: str
@@ -26,6 +27,7 @@ class Asked:
     text: str = ""
     message_id: int = 0
     notice: str | None = None
+    alarm: bool = False
 
     @property
     def group(self) -> bool:

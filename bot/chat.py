@@ -17,7 +17,17 @@ from bot import texts
 from bot.asking import Asked, Hooks
 from bot.emergency import Emergency
 from bot.formatting import parts
-from bot.history import Find, Said, further, last, message_of, said_in, spoken
+from bot.history import (
+    BY_ANSWER,
+    Find,
+    Said,
+    further,
+    last,
+    message_of,
+    no_words,
+    said_in,
+    spoken,
+)
 from bot.keyboards import STOP
 from bot.live import LiveView, Mode
 from bot.observing import TurnObserver, TurnReport
@@ -108,6 +118,14 @@ class ChatService:
 
         return await self._turn(bot, asked, nothing, further)
 
+    async def alarmed(self, bot: Bot, asked: Asked) -> None:
+        """Answer what is danger without words (`asked.alarm`) as words of danger are."""
+
+        async def nothing(_talk: Conversation, _history: list[Message]) -> None:
+            """No answer to a questionnaire joins the history."""
+
+        await self._turn(bot, asked, nothing, no_words)
+
     async def _turn(self, bot: Bot, asked: Asked, prepare: Prepare, find: Find) -> bool:
         """Begin the turn, or go on with one that a crash cut off; False: nothing to answer."""
         begun = await self.store.turn_parts(asked.turn)
@@ -145,8 +163,7 @@ class ChatService:
         return find(now, history), opened
 
     async def _reply(self, bot: Bot, asked: Asked, said: Said, first: OutboxPart) -> None:
-        held = Level(said.talk.risk)
-        found = await self._aside.assess(said.judged, spoken(said.before), held)
+        found = await self._found(asked, said)
         await self.store.record_decision(
             asked.person, found.level, found.score, found.rules, found.version
         )
@@ -160,9 +177,16 @@ class ChatService:
             kept = await self._by_model(bot, asked, said, first, found, person)
         else:
             fixed = self.gate.reply(found, _context(person)).text
-            kept = await self.store.generated(asked.turn, parts(fixed), fixed, model="fixed")
+            made = BY_ANSWER if asked.alarm else "fixed"
+            kept = await self.store.generated(asked.turn, parts(fixed), fixed, model=made)
             self._observer.turn_ended(TurnReport("fixed"))
         await self._deliver(bot, asked, kept)
+
+    async def _found(self, asked: Asked, said: Said) -> Assessment:
+        held = Level(said.talk.risk)
+        if asked.alarm:
+            return self.gate.answered(held)
+        return await self._aside.assess(said.judged, spoken(said.before), held)
 
     async def _by_model(
         self,

@@ -29,6 +29,9 @@ class Said:
     before: list[Message]
 
 
+# How a fixed text was made that answers no words: the model must not be asked to go on from it.
+BY_ANSWER = "fixed, by a questionnaire"
+
 Find = Callable[[Conversation, list[Message]], Said | None]
 
 
@@ -50,11 +53,16 @@ def last(talk: Conversation, history: list[Message]) -> Said | None:
 
 def further(talk: Conversation, history: list[Message]) -> Said | None:
     """A wish that the model go on from its own last words."""
-    if not history or history[-1].role != "assistant":
+    if not history or history[-1].role != "assistant" or history[-1].model == BY_ANSWER:
         return None
     own = last(talk, history)
     judged, before = (own.words, own.earlier) if own else ("", [])
     return Said(talk, history, texts.GO_ON, history[-1].id, judged, before)
+
+
+def no_words(talk: Conversation, history: list[Message]) -> Said | None:
+    """Nothing was said: a fixed text follows from what was done."""
+    return Said(talk, history, "", history[-1].id if history else 0, "", history)
 
 
 def spoken(messages: list[Message]) -> tuple[HistoryTurn, ...]:

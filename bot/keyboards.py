@@ -21,6 +21,7 @@ HELP = keyboard(
     [
         [("New conversation", "do:new"), ("My conversations", "do:conversations")],
         [("Answer again", "do:retry"), ("Go on", "do:continue")],
+        [("Questionnaires", "questionnaire")],
         [("Settings", "do:settings"), ("Privacy", "do:privacy")],
     ]
 )

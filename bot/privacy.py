@@ -71,6 +71,8 @@ def page(export: dict[str, Any]) -> str:
         "<h2>You and your settings</h2>",
         _rows([export["person"]] if export["person"] else []),
         *(f"<h2>{escape(title)}</h2>{_rows(export[name])}" for name, title in TABLES.items()),
+        "<h2>Questionnaires</h2>",
+        _rows([_filled_in(row) for row in export["questionnaires"]]),
         "<h2>Conversations</h2>",
         *(talks or ["<p>None.</p>"]),
     ]
@@ -80,6 +82,18 @@ def page(export: dict[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width"><title>Lanner: your data</title>'
         f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
     )
+
+
+def _filled_in(row: dict[str, Any]) -> dict[str, Any]:
+    """A questionnaire's row as a person reads it."""
+    held = row["answers"]
+    return {
+        "begun": row["begun"],
+        "questionnaire": held.get("instrument"),
+        "state": row["state"],
+        "answers": ", ".join(str(each["value"]) for each in held.get("answers", [])),
+        **{name: held.get(name) for name in ("score", "most", "band")},
+    }
 
 
 def _talk(talk: dict[str, Any]) -> str:

@@ -23,15 +23,18 @@ HELP = (
     "/new begins a new conversation\n/conversations lists, opens, names and deletes them\n"
     "/stop stops my reply\n/retry writes it again\n/continue lets me go on\n"
     "Edit a message, and I answer it anew.\n\n"
+    "/questionnaire PHQ-9 and GAD-7, about low mood and anxiety (in English)\n"
+    "/cancel ends it\n\n"
     "/status shows this conversation\n/settings language, country, time zone, check-ins, how long "
     "messages are kept\n"
     "/operator whether a human may step in\n/privacy what is stored\n"
     "/export everything I store about you\n/forget_me erases it"
 )
 PRIVACY = (
-    "Stored on my operator's machine: your Telegram id, language, settings, our messages, and "
-    "for safety how serious a message seemed (without its text). Nothing is sent to anyone "
-    "else, except that Telegram carries our messages. Messages are deleted after {days} days "
+    "Stored on my operator's machine: your Telegram id, language, settings, our messages, "
+    "your answers to questionnaires and their results, and for safety how serious a message seemed "
+    "(without its text). Nothing is sent to anyone else, except that Telegram carries our "
+    "messages. Messages and questionnaires are deleted after {days} days "
     "(/settings changes it). /export gives you everything, /forget_me erases it."
 )
 NEW = "A new conversation. What is on your mind?"

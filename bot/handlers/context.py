@@ -21,6 +21,7 @@ from bot.chat import ChatService
 from bot.patience import patiently
 from bot.people import PeopleService
 from bot.privacy import Privacy
+from bot.questionnaires.service import Questionnaires
 from bot.store.store import Store
 from model.types import Model
 
@@ -36,6 +37,7 @@ class Services:
     chat: ChatService
     people: PeopleService
     privacy: Privacy
+    questionnaires: Questionnaires
     care: Care
     model: Model
     admins: frozenset[int]

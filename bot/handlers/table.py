@@ -29,7 +29,17 @@ from telegram.ext import (
 )
 
 from bot import texts
-from bot.handlers import admin, care, conversations, data, operators, settings, start, talk
+from bot.handlers import (
+    admin,
+    care,
+    conversations,
+    data,
+    operators,
+    questionnaires,
+    settings,
+    start,
+    talk,
+)
 from bot.handlers.context import Context, Handler, answer, ids, services, toast
 
 
@@ -57,6 +67,8 @@ COMMANDS = (
     Command("continue", talk.go_on, "go on from the last reply", group=True),
     Command("conversations", conversations.conversations, "list, open, name, delete", consent=True),
     Command("rename", conversations.rename, consent=True),
+    Command("questionnaire", questionnaires.questionnaire, "PHQ-9 and GAD-7", consent=True),
+    Command("cancel", questionnaires.cancel, "end a questionnaire"),
     Command("status", conversations.status, "this conversation"),
     Command("settings", settings.settings, "language, country, time, check-ins", consent=True),
     Command("privacy", data.privacy, "what is stored"),
@@ -88,6 +100,7 @@ CONSENT_BUTTONS: dict[str, Handler] = {
     "operator": care.operator_chosen,
     "set": settings.menu,
     "talk": conversations.chosen,
+    "questionnaire": questionnaires.pressed,
     "do:new": start.new,
     "do:conversations": conversations.conversations,
     "do:settings": settings.settings,

@@ -11,6 +11,7 @@ from bot import texts
 from bot.handlers.context import Context, Services, answer, asked, ids, services, toast
 from bot.handlers.media import what_it_is
 from bot.handlers.prompts import answered_prompt
+from bot.handlers.questionnaires import answered_question, left_waiting
 
 
 async def message(update: Update, context: Context) -> None:
@@ -73,6 +74,7 @@ async def _talk(update: Update, context: Context, words: str, notice: str | None
     here, wish = services(context), asked(update, _unaddressed(words, context), notice)
     danger = await here.chat.is_danger(wish.text)
     if update.edited_message is None and await here.chat.hooks.taken(wish, danger=danger):
+        await left_waiting(update, context, quiet=True)
         return
     if not danger:
         if not await _consented(here, update):
@@ -84,8 +86,11 @@ async def _talk(update: Update, context: Context, words: str, notice: str | None
             if refusal:
                 await answer(update, refusal)
             return
+        if notice is None and await answered_question(update, context, wish.text):
+            return
     turn = here.chat.edited if update.edited_message else here.chat.answer
     await turn(context.bot, wish)
+    await left_waiting(update, context, quiet=danger)
 
 
 async def _consented(here: Services, update: Update) -> bool:

@@ -19,7 +19,14 @@ from bot.safety.disguise import hidden_danger
 from bot.safety.guard import SentenceGuard
 from bot.safety.meaning import Judge, Meaning, shipped_judge
 from bot.safety.normalise import Sentence, normalise
-from bot.safety.policy import SAME_SENTENCE, WINDOW, judge_conversation, judge_sentence
+from bot.safety.policy import (
+    SAME_SENTENCE,
+    WINDOW,
+    Verdict,
+    judge_answer,
+    judge_conversation,
+    judge_sentence,
+)
 from bot.safety.replies import MINOR, Replies
 from bot.safety.rules import Finding, RuleBook
 from bot.safety.safe_words import says_safe
@@ -107,14 +114,11 @@ class SafetyGate:
         earlier = [self._findings(words) for words in own]
         now = (*self._findings(text), *self._in_context(text, own))
         verdict = judge_conversation(now, earlier, held, safe=says_safe(text))
-        return Assessment(
-            level=verdict.level,
-            score=verdict.score,
-            rules=verdict.rules,
-            refuse=verdict.refuse,
-            ms=round((self._timer() - began) * 1000, 3),
-            version=self.version,
-        )
+        return self._assessment(verdict, began)
+
+    def answered(self, held: Level = Level.NONE) -> Assessment:
+        """The finding for an answer that is danger without words; see `Gate.answered`."""
+        return self._assessment(judge_answer(held), self._timer())
 
     def reply(self, assessment: Assessment, person: PersonContext) -> FixedReply:
         """The fixed text for level 2, 3 or a refusal."""
@@ -131,6 +135,16 @@ class SafetyGate:
     def guard(self, person: PersonContext) -> SentenceGuard:
         """A new guard for one reply to this person."""
         return SentenceGuard(self._replies.guarded(person))
+
+    def _assessment(self, verdict: Verdict, began: float) -> Assessment:
+        return Assessment(
+            level=verdict.level,
+            score=verdict.score,
+            rules=verdict.rules,
+            refuse=verdict.refuse,
+            ms=round((self._timer() - began) * 1000, 3),
+            version=self.version,
+        )
 
     def _in_context(self, text: str, own: Sequence[str]) -> tuple[Finding, ...]:
         return self._meaning.in_context(text, own) if self._meaning and own else ()

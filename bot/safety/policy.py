@@ -14,6 +14,7 @@ from bot.safety.types import Level
 WINDOW = 8  # earlier messages of the person that still count
 LEANS = "marker.leans"  # the classifier is not sure, but a sign that a rule found is enough
 _BY_CLASSIFIER = ("classifier", "context")
+BY_QUESTIONNAIRE = "suicide.questionnaire"
 _OWN_INTENT = frozenset({"suicide.self", "suicide.die", "suicide.word"})
 SAME_SENTENCE = _OWN_INTENT | {"marker.time"}  # together they mean more than apart
 _SIGNS = 2  # earlier messages with a sign that make one more a high risk
@@ -91,6 +92,16 @@ def judge_conversation(
     level, held_why = _held(risen, held, earlier[-_DECAY:], safe=safe)
     reasons = tuple(dict.fromkeys([*rules, *why, *held_why]))
     return Verdict(Level(level), reasons, verdict.refuse, verdict.meant)
+
+
+def judge_answer(held: Level) -> Verdict:
+    """A questionnaire's own question about death or self-harm was not answered "not at all".
+
+    No words were said, so nothing else is judged; what was held graver stays so.
+    """
+    if held is Level.IMMINENT:
+        return Verdict(held, (BY_QUESTIONNAIRE, "policy.locked"))
+    return Verdict(Level.HIGH, (BY_QUESTIONNAIRE,))
 
 
 def _risen(

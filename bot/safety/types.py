@@ -90,6 +90,9 @@ class Gate(Protocol):
     ) -> Assessment:
         """`held` is the conversation's level before this message."""
 
+    def answered(self, held: Level = Level.NONE) -> Assessment:
+        """A questionnaire's question about death or self-harm was answered above its lowest."""
+
     def reply(self, assessment: Assessment, person: PersonContext) -> FixedReply:
         """The fixed text for level 2, 3 or a refusal."""
 

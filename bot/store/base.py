@@ -1,4 +1,7 @@
-"""What all tables share: times in UTC, sealed bytes, names for constraints. Knows no table."""
+"""What all tables share: times in UTC, sealed bytes and what was in them, names for constraints.
+
+Knows no table.
+"""
 
 from __future__ import annotations
 
@@ -76,3 +79,28 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON,
         Sealed: SealedBytes,
     }
+
+
+NO_BODY: dict[str, Any] = {}
+
+
+class Bodied:
+    """A row with a sealed JSON body, which the store opens before it hands the row out."""
+
+    opened = NO_BODY
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What it holds; {} when it cannot be read."""
+        return self.opened
+
+
+class Worded:
+    """A row with sealed text, which the store opens before it hands the row out."""
+
+    opened = ""
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        return self.opened

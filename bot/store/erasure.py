@@ -15,6 +15,7 @@ from bot.store.inline import outside
 from bot.store.keyring import HOUSE, Key
 from bot.store.opening import opened, titled
 from bot.store.part import Part, plain
+from bot.store.questionnaires import RUN_OUT, SITTING, open_sitting
 from bot.store.tables import (
     AdminAction,
     Admitted,
@@ -33,6 +34,7 @@ from bot.store.tables import (
     Person,
     PersonKey,
     SafetyDecision,
+    Sitting,
     UsedButton,
 )
 
@@ -81,6 +83,9 @@ class Erasure(Part):
                 "told_what_i_am": await _rows(
                     session, Disclosure, Disclosure.person_id == person_id
                 ),
+                "questionnaires": await _rows(
+                    session, Sitting, Sitting.person_id == person_id, key
+                ),
                 "replies_under_way": await _rows(
                     session, OutboxPart, OutboxPart.conversation_id.in_(_talks(person_id)), key
                 ),
@@ -99,7 +104,7 @@ class Erasure(Part):
             talks = _talks(person_id)
             for table in (Message, OutboxPart):
                 await session.execute(delete(table).where(table.conversation_id.in_(talks)))
-            for owned in (Conversation, Consent, SafetyDecision, CheckIn, *_CARE):
+            for owned in (Conversation, Consent, SafetyDecision, CheckIn, Sitting, *_CARE):
                 await session.execute(delete(owned).where(owned.person_id == person_id))
             blank: dict[str, Any] = {"chat_id": None, "person_id": None}
             blank |= {"state": "done", "sealed": NOTHING}
@@ -117,7 +122,10 @@ class Erasure(Part):
         return await self.compact()
 
     async def retain(self, default_days: int) -> int:
-        """Delete messages older than their person's setting; returns how many."""
+        """Delete messages and questionnaires older than their person's setting.
+
+        Returns how many messages.
+        """
         now, gone = self._clock(), 0
         own = Person.retention_days
         chosen = case((own < default_days, own), else_=default_days)
@@ -130,6 +138,12 @@ class Erasure(Part):
                 )
                 gone += await session.scalar(select(func.count(Message.id)).where(*old)) or 0
                 await session.execute(delete(Message).where(*old))
+                people = select(Person.id).where(chosen == days)
+                await session.execute(
+                    delete(Sitting).where(
+                        Sitting.person_id.in_(people), Sitting.begun < now - timedelta(days=days)
+                    )
+                )
         await self._sessions.checkpoint()
         return gone
 
@@ -155,8 +169,12 @@ class Erasure(Part):
             (UsedButton, UsedButton.expires < now),
             (Invite, Invite.expires < now),
             (Ban, Ban.until < now),
+            (Sitting, and_(Sitting.state == "open", Sitting.begun < now - RUN_OUT)),
         ]
+        run_out = and_(Sitting.state == "open", Sitting.begun < now - SITTING)
         async with self._sessions.write() as session:
+            # The row stays a while, to say that it has run out.
+            await session.execute(update(Sitting).where(run_out).values(sealed=NOTHING))
             for table, condition in served:
                 await session.execute(delete(table).where(condition))
             await session.execute(delete(PersonKey).where(_unused()))
@@ -203,4 +221,7 @@ async def _rows(
     elif table is InboxUpdate:
         for row in rows:
             open_body(row, key)
+    elif table is Sitting:
+        for row in rows:
+            open_sitting(row, key)
     return [plain(row) for row in rows]

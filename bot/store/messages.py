@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.sealing.sealed import NOTHING
@@ -34,6 +34,13 @@ class Messages(Part):
         async with self._sessions.read() as session:
             talk = await session.get(Conversation, conversation_id)
             return talk, await self._history(session, conversation_id) if talk else []
+
+    async def newest_message(self, person_id: int) -> int:
+        """The number of the newest message with the person alone; 0 for none."""
+        private = Conversation.person_id == person_id, Conversation.chat_id == person_id
+        wanted = select(func.max(Message.id)).join(Conversation).where(*private)
+        async with self._sessions.read() as session:
+            return await session.scalar(wanted) or 0
 
     async def _history(self, session: AsyncSession, conversation_id: int) -> list[Message]:
         rows = list(await session.scalars(_SAID, {"conversation": conversation_id}))

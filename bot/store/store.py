@@ -3,7 +3,7 @@
     People          person, known_person, set_person, consent, has_consented
     Conversations   conversation, set_risk, epoch, bump_epoch
     Talks           talks, reopen, rename, delete_talk
-    Messages        history, talk_and_history, add_message, mark_sent, cut_from
+    Messages        history, talk_and_history, newest_message, add_message, mark_sent, cut_from
     Inbox           receive, open_updates, begin_update, park_update, finish_update,
                     quarantine_update, quarantined, quarantined_count
     Claims          claim_updates, free_the_dead, backlog
@@ -15,6 +15,8 @@
     FollowUps       owe_follow_up, claim_follow_ups, end_follow_up, quiet_follow_ups
     HandOvers       hand_over, allow_hand_over, take_over, give_back, operator_of, person_of
     Disclosures     disclosure, note_talk
+    Questionnaires  begin_sitting, newest_sitting, sitting, keep_answers, drop_sitting,
+                    done_sittings
     Erasure         export, forget, retain, housekeeping, compact
 
 Knows tables and times; knows nothing of Telegram's objects, the model or what
@@ -41,6 +43,7 @@ from bot.store.hand_overs import HandOvers
 from bot.store.messages import Messages
 from bot.store.outbox import Outbox
 from bot.store.people import People
+from bot.store.questionnaires import Questionnaires
 from bot.store.records import Records
 from bot.store.sessions import Sessions
 from bot.store.talks import Talks
@@ -48,7 +51,7 @@ from bot.store.talks import Talks
 
 class Store(
     People, Conversations, Talks, Messages, Claims, Outbox, Records, CheckIns, FollowUps,
-    HandOvers, Disclosures, Admission, Broadcasts, Erasure,
+    HandOvers, Disclosures, Questionnaires, Admission, Broadcasts, Erasure,
 ):  # fmt: skip
     """Everything that is kept. No session is open when a method has returned."""
 

@@ -15,33 +15,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.sealing.sealed import Place, Sealed
 from bot.store.base import Base as Base
+from bot.store.base import Bodied, Worded
 from bot.store.care_tables import Disclosure as Disclosure
 from bot.store.care_tables import FollowUp as FollowUp
 from bot.store.care_tables import HandOver as HandOver
-
-NO_BODY: dict[str, Any] = {}
-
-
-class Bodied:
-    """A row with a sealed JSON body, which the store opens before it hands the row out."""
-
-    opened = NO_BODY
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """What it holds; {} when it cannot be read."""
-        return self.opened
-
-
-class Worded:
-    """A row with sealed text, which the store opens before it hands the row out."""
-
-    opened = ""
-
-    @property
-    def text(self) -> str:
-        """What was said."""
-        return self.opened
+from bot.store.questionnaire_tables import Sitting as Sitting
 
 
 class Person(Base):

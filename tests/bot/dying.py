@@ -10,7 +10,7 @@ from bot.store.store import Store
 
 WRITES = (
     "add_message", "begin_update", "finish_update", "generated", "open_turn", "place",
-    "record_decision", "sent", "set_risk", "cut_from",
+    "record_decision", "sent", "set_risk", "cut_from", "begin_sitting", "keep_answers",
 )  # fmt: skip
 
 

@@ -23,7 +23,10 @@ PEOPLE, MESSAGES, KILLS = ["ada", "bo", "cy"], 5, 4
 class Process:
     """The program, started again and again on the same database."""
 
-    def __init__(self, folder: Path, telegram: Playground) -> None:
+    def __init__(
+        self, folder: Path, telegram: Playground, program: str = "tests.bot.scripted_bot"
+    ) -> None:
+        self.program = program
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
         self.env = kept | {
             "TELEGRAM_BOT_TOKEN": TOKEN,
@@ -33,7 +36,7 @@ class Process:
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bot.scripted_bot", cwd=ROOT, env=self.env,
+            sys.executable, "-m", self.program, cwd=ROOT, env=self.env,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert self.process.stdout

@@ -12,6 +12,7 @@ from tests.store import (
     test_outbox,
     test_people,
     test_privacy,
+    test_questionnaires,
     test_schedule,
     test_sealing,
     test_store,
@@ -22,7 +23,8 @@ from tests.store.test_schedule import schedule as schedule
 from tests.store.test_schedule import sender as sender
 
 THEMES = (
-    test_inbox, test_outbox, test_people, test_privacy, test_schedule, test_sealing, test_store,
+    test_inbox, test_outbox, test_people, test_privacy, test_questionnaires, test_schedule,
+    test_sealing, test_store,
 )  # fmt: skip
 # About a file and its log; PostgreSQL's files have tests of their own.
 SQLITE = {

@@ -68,6 +68,10 @@ ROWS: dict[str, list[str]] = {
         "VALUES ('old news', 'done', 7, 1, 0, NOW), ('fresh news', 'open', 7, 1, 0, NOW)",
     ],
     "0007": [],
+    "0008": [
+        "INSERT INTO questionnaires (person_id, state, answers, begun) "
+        "VALUES (7, 'open', x'', NOW)",
+    ],
 }
 
 
@@ -159,9 +163,11 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_declares() -> None
 
 async def test_ids_are_never_given_twice_in_the_migrated_tables(store: Store) -> None:
     async with store._sessions.read() as session:
-        made = await session.scalars(text("SELECT sql FROM sqlite_master WHERE name IN "
-                                          "('conversations', 'messages', 'outbox')"))  # fmt: skip
-        assert ["AUTOINCREMENT" in sql for sql in made] == [True, True, True]
+        made = await session.scalars(
+            text("SELECT sql FROM sqlite_master WHERE name IN "
+                 "('conversations', 'messages', 'outbox', 'questionnaires')")
+        )  # fmt: skip
+        assert ["AUTOINCREMENT" in sql for sql in made] == [True, True, True, True]
 
 
 async def test_opening_again_changes_nothing(store: Store, tmp_path: Path, clock: Hands) -> None:

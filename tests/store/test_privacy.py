@@ -45,8 +45,16 @@ async def live(store: Store, clock: Hands, person: int, marker: str) -> int:
     assert await store.redeem(await store.invite(1, 7), person)
     await store.owe_follow_up(person, person, 2, 0, clock.now)
     await store.allow_hand_over(person, allowed=True)
+    sitting = await store.begin_sitting(person, {"instrument": marker})
+    await store.keep_answers(person, sitting, filled_in(marker), done=True)
+    await store.begin_sitting(person, {"instrument": marker})
     await store.note_talk(person, told=clock.now, last_said=clock.now, talked_s=60)
     return number
+
+
+def filled_in(marker: str) -> dict[str, Any]:
+    answers = [{"value": value, "update": 1, "message": 0} for value in (3, 0, 2)]
+    return {"instrument": marker, "answers": answers, "score": 5, "most": 9, "band": "mild"}
 
 
 async def ids_left(store: Store, person: int) -> list[str]:
@@ -134,6 +142,9 @@ async def test_the_export_holds_every_row_about_the_person_and_nobody_elses(
         "a\0b <script>alert(1)</script>",
         f"I heard {MARKER}",
     ]
+    done, under_way = data["questionnaires"]
+    assert (done["state"], done["answers"]) == ("done", filled_in(MARKER))
+    assert (under_way["state"], under_way["answers"]) == ("open", {"instrument": MARKER})
     assert data["person"]["country"] == "GB"
     assert data["person"]["check_in_at"] == "09:00:00"
     sizes = {name: len(rows) for name, rows in data.items() if isinstance(rows, list)}
@@ -146,6 +157,7 @@ async def test_the_export_holds_every_row_about_the_person_and_nobody_elses(
         "follow_ups": 1,
         "hand_over": 1,
         "told_what_i_am": 1,
+        "questionnaires": 2,
         "replies_under_way": 2,
         "updates_not_finished": 2,
         "admin_actions": 1,
@@ -182,7 +194,7 @@ async def test_the_page_can_be_read_without_a_network_and_runs_nothing(
     assert read.addresses == []
     assert "default-src" in POLICY
     assert POLICY.replace("'", "&#x27;") in page
-    for said in (MARKER, hostile, "<script>alert(1)</script>", "GB", "en.rule"):
+    for said in (MARKER, hostile, "<script>alert(1)</script>", "GB", "en.rule", "3, 0, 2", "mild"):
         assert said in read.words
 
 
