@@ -11,6 +11,7 @@ import importlib.util
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -70,13 +71,15 @@ class Classifier:
                 if rows and self._timer() > ends:
                     break
                 rows.append(self._logits(self._encoder.pooled(window)))
-        return self._scores(torch.stack(rows), partly=len(rows) < len(windows))
+        scores = self._scores(torch.stack(rows))
+        foreign = self._reader.is_foreign(text)
+        return replace(scores, partly=len(rows) < len(windows), foreign=foreign)
 
     def _logits(self, pooled: Tensor) -> Tensor:
         first, second = self._head
         return functional.linear(functional.gelu(functional.linear(pooled, *first)), *second)
 
-    def _scores(self, logits: Tensor, *, partly: bool) -> Scores:
+    def _scores(self, logits: Tensor) -> Scores:
         if not logits.isfinite().all():
             raise ArithmeticError("the classifier's scores are not numbers")
         gravest = logits[int(logits[:, 1].argmax())].tolist()
@@ -85,7 +88,7 @@ class Classifier:
         )
         kinds = gravest[_LEVELS + 1 :]  # "none" is no kind of danger
         category = self.manifest.categories[1 + kinds.index(max(kinds))]
-        return Scores(concern, high, imminent, category, partly)
+        return Scores(concern, high, imminent, category)
 
 
 def encoder_folder(package: str = _PACKAGE) -> Path:

@@ -26,6 +26,7 @@ from bot.safety.policy import (
     judge_answer,
     judge_conversation,
     judge_sentence,
+    weighed,
 )
 from bot.safety.replies import MINOR, Replies
 from bot.safety.rules import Finding, RuleBook
@@ -163,7 +164,7 @@ class SafetyGate:
         if says_minor(text):
             findings.setdefault(_MINOR.id, _MINOR)
         meant = self._meaning.alone(text) if self._meaning else ()
-        self._seen[key] = found = (*findings.values(), *meant)
+        self._seen[key] = found = weighed(tuple(findings.values()), meant)
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
         return found

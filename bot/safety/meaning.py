@@ -10,13 +10,14 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from bot.safety.policy import LEANS
+from bot.safety.policy import DOUBTS, LEANS
 from bot.safety.rules import Finding
 from bot.safety.scores import ClassifierMissing, Manifest, Scores
 from bot.safety.types import Health, Level
 from bot.safety.words import Words
 
 _REFUSALS = {"method": "method"}  # requests that a fixed refusal answers
+_FOREIGN = "foreign"  # limits for words that the encoder does not know
 _FORGIVEN = 50  # good answers after which an old failure is no longer told
 log = logging.getLogger(__name__)
 
@@ -94,12 +95,16 @@ class Meaning:
     def _found(self, source: str, scores: Scores | None, limits: str) -> tuple[Finding, ...]:
         if scores is None:
             return ()
+        limits = _FOREIGN if scores.foreign else limits
         level = self._level(scores, limits)
         refuse = _REFUSALS.get(scores.category) if level >= Level.HIGH else None
         name = f"{source}.{scores.category}"
         found = Finding(name, int(level), refuse, score=round(scores.high, 3))
-        leaning = scores.high >= self._limits.get(f"{limits}.lean", 1.0)
-        return (found, Finding(LEANS, 0)) if leaning else (found,)
+        if scores.high >= self._limits.get(f"{limits}.lean", 1.0):
+            return found, Finding(LEANS, 0)
+        if scores.high < self._limits.get(f"{limits}.doubt", 0.0):
+            return found, Finding(DOUBTS, 0)
+        return (found,)
 
     def _level(self, scores: Scores, limits: str) -> Level:
         if scores.high >= self._limits[f"{limits}.high"]:

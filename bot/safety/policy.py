@@ -6,13 +6,14 @@ Pure functions on findings and levels. Knows nothing of words or texts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.safety.rules import PAST, Finding
 from bot.safety.types import Level
 
 WINDOW = 8  # earlier messages of the person that still count
 LEANS = "marker.leans"  # the classifier is not sure, but a sign that a rule found is enough
+DOUBTS = "marker.doubts"  # the classifier is sure that there is no danger
 _BY_CLASSIFIER = ("classifier", "context")
 BY_QUESTIONNAIRE = "suicide.questionnaire"
 _OWN_INTENT = frozenset({"suicide.self", "suicide.die", "suicide.word"})
@@ -46,6 +47,19 @@ def judge_sentence(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     if own and any(f.id == "marker.time" for f in findings):
         return (*findings, Finding("suicide.soon", 3))
     return tuple(findings)
+
+
+def weighed(by_rule: Sequence[Finding], meant: Sequence[Finding]) -> tuple[Finding, ...]:
+    """What both halves found in one message: a soft rule is no more than a concern if doubted.
+
+    Without the classifier nothing is doubted.
+    """
+    if any(f.id == DOUBTS for f in meant):
+        by_rule = [
+            replace(f, level=min(f.level, 1), refuse=None, soft=False) if f.soft else f
+            for f in by_rule
+        ]
+    return (*by_rule, *meant)
 
 
 def judge_message(findings: Sequence[Finding]) -> Verdict:

@@ -53,6 +53,7 @@ class Rule:
     negatable: bool
     past: int | None
     refuse: str | None
+    soft: bool
 
     @property
     def category(self) -> str:
@@ -64,13 +65,15 @@ class Rule:
 class Finding:
     """One rule met, or what the classifier found; `level` is after negation and tense.
 
-    `score` is a probability from the classifier, None from a rule.
+    `score` is a probability from the classifier, None from a rule. `soft`: words of a subject,
+    which people in danger and others use; a classifier that hears no danger outweighs them.
     """
 
     id: str
     level: int
     refuse: str | None = None
     score: float | None = None
+    soft: bool = False
 
     @property
     def category(self) -> str:
@@ -141,7 +144,7 @@ def _best(rule: Rule, sentence: Sentence, past: bool) -> Finding | None:
             continue
         if past and rule.past is not None:
             return Finding(rule.id + PAST, rule.past)
-        return Finding(rule.id, rule.level, rule.refuse)
+        return Finding(rule.id, rule.level, rule.refuse, soft=rule.soft)
     return negated
 
 
@@ -188,6 +191,7 @@ def _rule(entry: dict[str, object], macros: dict[str, str], excuses: dict[str, l
             negatable=bool(entry.get("negatable", False)),
             past=None if past is None else int(str(past)),
             refuse=None if entry.get("refuse") is None else str(entry["refuse"]),
+            soft=bool(entry.get("soft", False)),
         )
     except (KeyError, TypeError, re.error) as error:
         raise ValueError(f"The safety rule {entry.get('id')!r} cannot be read: {error}") from error

@@ -19,7 +19,8 @@ class ClassifierMissing(Exception):
 class Scores:
     """Calibrated probabilities, and the kind of danger if there is any.
 
-    `partly`: the time was up before a long text was read to its end.
+    `partly`: the time was up before a long text was read to its end. `foreign`: the encoder
+    understands few of its words, so that the probabilities say less.
     """
 
     concern: float
@@ -27,6 +28,7 @@ class Scores:
     imminent: float
     category: str
     partly: bool = False
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,33 @@ def test_what_is_long_over_is_no_sign_for_the_classifier_to_lean_on() -> None:
     assert long_over.level is Level.CONCERN
 
 
+def doubting(score: float, *, foreign: bool = False) -> FakeJudge:
+    judge = FakeJudge(replace(scores(score), foreign=foreign))
+    limits = {**LIMITS, "alone.doubt": 0.05, **{f"foreign.{k}": 0.9 for k in ("high", "concern")}}
+    judge.manifest = replace(MANIFEST, thresholds=limits)
+    return judge
+
+
+SUBJECT = "my essay is on suicide in the tragedies of Shakespeare"
+
+
+def test_a_subject_is_no_danger_where_the_classifier_is_sure_and_is_where_it_is_not() -> None:
+    assert gate(doubting(0.04)).assess(SUBJECT).level is Level.CONCERN
+    assert gate(doubting(0.06)).assess(SUBJECT).level is Level.HIGH
+    assert SafetyGate().assess(SUBJECT).level is Level.HIGH
+
+
+def test_no_classifier_outweighs_a_plain_intent() -> None:
+    assert gate(doubting(0.0)).assess("I want to kill myself").level >= Level.HIGH
+    assert gate(doubting(0.0)).assess("I took all the pills").level is Level.IMMINENT
+
+
+def test_what_the_encoder_hardly_knows_has_its_own_limits_and_is_never_doubted() -> None:
+    assert gate(doubting(0.85, foreign=True)).assess(PLAIN).model_may_answer
+    assert not gate(doubting(0.85)).assess(PLAIN).model_may_answer
+    assert gate(doubting(0.0, foreign=True)).assess(SUBJECT).level is Level.HIGH
+
+
 def test_imminent_needs_both_its_own_and_the_high_threshold() -> None:
     assert gate(FakeJudge(scores(0.8, imminent=0.9))).assess(PLAIN).level is Level.IMMINENT
     assert gate(FakeJudge(scores(0.4, imminent=0.9))).assess(PLAIN).level is Level.CONCERN

@@ -33,11 +33,14 @@ SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
 # harder than real talk, for half of them were written to look like danger.
 ALARMS = {"concern": 0.05, "high": 0.03, "imminent": 0.01}
 NAMES = tuple(ALARMS)
+WHERE = ("alone", "context", "foreign")
 # A conversation has many turns, and one alarm is enough to break into it.
 TURNS = 3
 # In conversations the development turns are few as well, so never below these.
 FLOORS = {"context.high": 0.5, "context.lean": 0.3}
 _EVERY = 24  # of the messages, to see how large inputs get
+# Under this probability the classifier outweighs a soft rule, in words that the encoder knows.
+DOUBT = 0.05
 LEAN = 0.20  # the same for what is danger only beside a sign that a rule found
 
 
@@ -98,28 +101,36 @@ def finish(
         "scale": recipe.shape.scale,
         "categories": CATEGORIES,
         "platt": platt,
-        "thresholds": _thresholds(parts["dev"], dev, platt),
+        "thresholds": _thresholds([_where(e, read) for e in parts["dev"]], truth, dev, platt),
         "recipe": asdict(recipe),
         "data": {split: _counts(rows) for split, rows in parts.items()},
         "figures": {split: _figures(found[split], parts[split], platt) for split in SPLITS[1:]},
     }  # fmt: skip
 
 
+def _where(example: Example, read: Reader) -> str:
+    """Which limits the gate applies."""
+    if read.is_foreign(example.text):
+        return "foreign"
+    return "context" if example.earlier else "alone"
+
+
 def _thresholds(
-    dev: Sequence[Example], found: Any, platt: Sequence[tuple[float, float]]
+    where: Sequence[str], truth: Any, found: Any, platt: Sequence[tuple[float, float]]
 ) -> dict[str, float]:
     chosen = {}
-    for where in ("alone", "context"):
-        rows = [i for i, e in enumerate(dev) if bool(e.earlier) == (where == "context")]
-        truth = np.array([dev[i].level for i in rows])
-        for i, name in enumerate(NAMES):
+    for limits in WHERE:
+        rows = np.array([each == limits for each in where])
+        turns = TURNS if limits == "context" else 1
+        for i, name, share in (
+            *((NAMES.index(n), n, ALARMS[n] / turns) for n in NAMES),
+            (1, "lean", LEAN),
+        ):
             p = calibrate.probability(found[rows, i].astype(float), platt[i])
-            share = ALARMS[name] / (TURNS if where == "context" else 1)
-            quiet = calibrate.threshold(p, truth > 0, share)
-            chosen[f"{where}.{name}"] = round(quiet, 4)
-        p = calibrate.probability(found[rows, 1].astype(float), platt[1])
-        chosen[f"{where}.lean"] = round(calibrate.threshold(p, truth > 0, LEAN), 4)
-    return {name: max(limit, FLOORS.get(name, 0.0)) for name, limit in chosen.items()}
+            quiet = calibrate.threshold(p, truth[rows] > 0, share)
+            chosen[f"{limits}.{name}"] = round(quiet, 4)
+    chosen = {name: max(limit, FLOORS.get(name, 0.0)) for name, limit in chosen.items()}
+    return chosen | {"alone.doubt": DOUBT}
 
 
 def _figures(
