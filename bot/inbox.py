@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from bot import raw
@@ -26,7 +27,9 @@ from bot.patience import Backoff
 from bot.store.store import Store
 
 # In one life of the process, and over its deaths (which may be nobody's fault).
-TRIES, DEATHS = 3, 5
+TRIES, DEATHS = 3, 8
+# What was under way at so many deaths is handled one by one: the next death is not shared out.
+SUSPECT = 2
 AGAIN_S, GRACE_S, STORE_S = 0.2, 5.0, 10.0
 
 Handle = Callable[[raw.Raw], Awaitable[None]]
@@ -67,7 +70,7 @@ class Inbox:
         self._under_way: set[int] = set()
         self._again_s, self._overdue = again_s, overdue
         self._stopping = self._resumed = False
-        self._resuming = asyncio.Lock()
+        self._resuming, self._suspects = asyncio.Lock(), asyncio.Lock()
 
     async def resume(self) -> None:
         """Take up what an earlier run received and did not finish, once the store can be used."""
@@ -157,7 +160,19 @@ class Inbox:
 
     async def _one(self, update: raw.Raw) -> None:
         number = int(update["update_id"])
-        attempts = await self._surely(update, lambda: self._store.begin_update(number))
+        attempts = await self._surely(
+            update, lambda: self._store.begin_unsuspected(number, SUSPECT)
+        )
+        if attempts is not None:
+            await self._attempt(update, attempts)
+            return
+        # Danger does not wait for what may have nothing to do with it.
+        async with nullcontext() if await self._in_danger(update) else self._suspects:
+            attempts = await self._surely(update, lambda: self._store.begin_update(number))
+            await self._attempt(update, attempts)
+
+    async def _attempt(self, update: raw.Raw, attempts: int) -> None:
+        number = int(update["update_id"])
         self._under_way.add(number)
         if misshapen := self._keeper.misshapen.pop(number, None):
             await self._quarantine(update, misshapen)
@@ -169,6 +184,11 @@ class Inbox:
             await self._surely(update, lambda: self._store.finish_update(number))
         self._under_way.discard(number)
         self._overdue.end(number)
+
+    async def _in_danger(self, update: raw.Raw) -> bool:
+        if self._ahead is not None:
+            await self._ahead([update])
+        return self._is_urgent(update)
 
     async def _handled(self, update: raw.Raw) -> Exception | None:
         """None when the update was handled; its last error when it never will be."""

@@ -25,6 +25,7 @@ ROWS_AT_ONCE = 500
 _UPDATES = Base.metadata.tables[InboxUpdate.__tablename__]
 _ONE = update(_UPDATES).where(_UPDATES.c.update_id == bindparam("number"))
 _COUNTED = _ONE.values(attempts=_UPDATES.c.attempts + 1).returning(_UPDATES.c.attempts)
+_COUNTED_FEW = _COUNTED.where(_UPDATES.c.attempts < bindparam("few"))
 _ENDED = _ONE.where(_UPDATES.c.state == "open")
 
 
@@ -73,6 +74,14 @@ class Inbox(Part):
         """
         async with self._sessions.write(repeatable=True) as session:
             return await session.scalar(_COUNTED, {"number": update_id}) or 0
+
+    async def begin_unsuspected(self, update_id: int, few: int) -> int | None:
+        """As `begin_update`; None, and nothing counted, after this many attempts."""
+        async with self._sessions.write(repeatable=True) as session:
+            found: int | None = await session.scalar(
+                _COUNTED_FEW, {"number": update_id, "few": few}
+            )
+            return found
 
     async def park_update(self, update_id: int) -> None:
         """The attempt was ended by a stop, not by the update: it does not count."""

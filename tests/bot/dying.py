@@ -9,8 +9,8 @@ from typing import Any
 from bot.store.store import Store
 
 WRITES = (
-    "add_message", "begin_update", "finish_update", "generated", "open_turn", "place",
-    "record_decision", "sent", "set_risk", "cut_from", "begin_sitting", "keep_answers",
+    "add_message", "begin_update", "begin_unsuspected", "finish_update", "generated", "open_turn",
+    "place", "record_decision", "sent", "set_risk", "cut_from", "begin_sitting", "keep_answers",
 )  # fmt: skip
 
 

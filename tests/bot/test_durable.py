@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from bot.app import DeviceDead
+from bot.inbox import DEATHS, SUSPECT
 from bot.lock import AlreadyRunning
 from bot.playground.state import person_id
 from bot.store.store import Store
+from model.types import Event, Request
 from tests.bot.dying import DyingStore
+from tests.bot.fakes import ScriptedModel
 from tests.bot.house import House
+from tests.faults.people import DANGER, crisis_texts
 
 REPLY = "I hear you. Tell me more."
 MOST_STEPS = 60
@@ -188,7 +193,7 @@ async def test_an_update_that_ends_the_process_each_time_is_put_aside(house: Hou
     await house.agree()
     house.model.free.clear()
     house.world.say("you", "tell me about gardens")
-    for _ in range(5):
+    for _ in range(DEATHS):
         await house.until(lambda: house.model.asked)
         await house.crash()
         house.model.asked.clear()
@@ -196,6 +201,66 @@ async def test_an_update_that_ends_the_process_each_time_is_put_aside(house: Hou
     await house.until(lambda: any("put it aside" in t for t in house.bot_says()))
     house.model.free.set()
     assert await house.say("hello") == REPLY
+
+
+async def test_who_was_only_beside_what_ends_the_process_is_answered(house: House) -> None:
+    others = ["ada", "bo", "cy"]
+    for name in ("you", *others):
+        await house.agree(name)
+    await house.close()
+    house.model = Deadly()
+    await house.open()
+    house.model.free.clear()
+    for name in ("you", *others):
+        house.world.say(name, Deadly.WORDS if name == "you" else "hello")
+    for life in range(DEATHS):
+        # All are under way at the first deaths, and none can be told from the guilty one.
+        wanted = 4 if life < SUSPECT else 1
+        await house.until(lambda: len(house.model.asked) >= wanted)  # noqa: B023
+        await house.until(lambda: any(r.turns[-1].text == Deadly.WORDS for r in house.model.asked))
+        await house.crash()
+        house.model.asked.clear()
+        if life + 1 >= SUSPECT:
+            house.model.free.set()
+        await house.open()
+    await house.until(lambda: any("put it aside" in t for t in house.bot_says()))
+    for name in others:
+        await house.heard(REPLY, name=name)
+    assert await house.lanner.store.quarantined_count() == 1
+
+
+async def test_danger_never_waits_for_what_may_have_ended_the_process(house: House) -> None:
+    await house.agree()
+    await house.agree("other")
+    await house.close()
+    house.model = Deadly()
+    await house.open()
+    to_other = house.faults.hang("sendMessage", times=-1)
+    to_other.only = lambda given: str(given["chat_id"]) == str(person_id("other"))
+    house.world.say("you", Deadly.WORDS)
+    house.world.say("other", DANGER)
+    for _ in range(SUSPECT):
+        met = to_other.met
+        await house.until(lambda: house.model.asked and to_other.met > met)  # noqa: B023
+        await house.crash()
+        house.model.asked.clear()
+        await house.open()
+    house.faults.off(to_other)
+    await house.until(lambda: house.model.asked)
+    await house.until(lambda: crisis_texts(house, "other") > 0)
+
+
+class Deadly(ScriptedModel):
+    """Never comes back from one message: whoever waits for it can only kill the process."""
+
+    WORDS = "tell me about gardens"
+
+    async def submit(self, request: Request) -> AsyncIterator[Event]:
+        if request.turns[-1].text == self.WORDS:
+            self.asked.append(request)
+            await asyncio.Event().wait()
+        async for event in super().submit(request):
+            yield event
 
 
 async def test_orderly_stops_never_count_against_an_update(house: House) -> None:
