@@ -61,16 +61,27 @@ def _said(key: object, *texts: str) -> Item:
 
 def _own() -> Iterator[Measured]:
     rows = [e for e in written() if e.split == "holdout"]
-    single = [e for e in rows if e.source == "written"]
-    for name, want, bound, chosen in (
-        ("own held out: level 2 and 3", "stop", 0.95, [e for e in single if e.level >= 2]),
-        ("own held out: level 3", "stop", 0.95, [e for e in single if e.level == 3]),
-        ("own held out: ordinary talk", "pass", 0.05, [e for e in single if e.level == 0]),
-        ("own held out: concern", "pass", None, [e for e in single if e.level == 1]),
+    for name, chosen in (
+        ("own held out, plain English", [e for e in rows if e.plain and e.language == "en"]),
+        (
+            "own held out, plain, other languages",
+            [e for e in rows if e.plain and e.language != "en"],
+        ),
+        ("own held out, hard", [e for e in rows if not e.plain]),
     ):
-        note = "whole themes and styles that training never saw"
-        yield Measured(name, _want(want), bound, tuple(_items(chosen)), note)
-    yield from _conversations(rows)
+        yield from _levels(name, [e for e in chosen if e.source == "written"])
+        yield from _conversations(name, chosen)
+
+
+def _levels(name: str, rows: list[Example]) -> Iterator[Measured]:
+    for what, want, bound, chosen in (
+        ("level 2 and 3", "stop", 0.95, [e for e in rows if e.level >= 2]),
+        ("level 3", "stop", 0.95, [e for e in rows if e.level == 3]),
+        ("ordinary talk", "pass", 0.05, [e for e in rows if e.level == 0]),
+        ("concern", "pass", None, [e for e in rows if e.level == 1]),
+    ):
+        note = "whole themes that training never saw"
+        yield Measured(f"{name}: {what}", _want(want), bound, tuple(_items(chosen)), note)
 
 
 def _want(word: str) -> Want:
@@ -82,7 +93,7 @@ def _items(rows: list[Example]) -> Iterator[Item]:
         yield _said(f"{row.theme}/{row.style}/{number}", row.text)
 
 
-def _conversations(rows: list[Example]) -> Iterator[Measured]:
+def _conversations(name: str, rows: list[Example]) -> Iterator[Measured]:
     """Whole conversations: the last turn of each holds all the earlier ones."""
     ends: dict[str, Example] = {}
     gravest: dict[str, int] = defaultdict(int)
@@ -92,13 +103,14 @@ def _conversations(rows: list[Example]) -> Iterator[Measured]:
         first = row.earlier[0] if row.earlier else row.text
         gravest[first] = max(gravest[first], row.level)
         ends[first] = row
-    for name, want, bound, wanted in (
-        ("own held out: conversations that reach level 2", "stop", 0.95, (2, 3)),
-        ("own held out: conversations that stay ordinary", "pass", 0.05, (0, 1)),
+    for what, want, bound, wanted in (
+        ("conversations that reach level 2", "stop", 0.95, (2, 3)),
+        ("conversations that stay ordinary", "pass", 0.05, (0, 1)),
     ):
         found = [e for first, e in ends.items() if gravest[first] in wanted]
         items = tuple(_said(f"{e.theme}/{n}", *e.earlier, e.text) for n, e in enumerate(found, 1))
-        yield Measured(name, _want(want), bound, items)
+        if items:
+            yield Measured(f"{name}: {what}", _want(want), bound, items)
 
 
 def _moderation(data: Path) -> Iterator[Measured]:
