@@ -65,36 +65,37 @@ class Meaning:
 
     def alone(self, text: str) -> tuple[Finding, ...]:
         """What the message means by itself."""
-        return self._found("classifier", self._scores(text, ()), "alone")
+        return self._safely("classifier", text, (), "alone")
 
     def in_context(self, text: str, earlier: Sequence[str]) -> tuple[Finding, ...]:
         """What it means after what the person wrote before it."""
-        return self._found("context", self._scores(text, earlier), "context")
+        return self._safely("context", text, earlier, "context")
 
-    def _scores(self, text: str, earlier: Sequence[str]) -> Scores | None:
+    def _safely(
+        self, source: str, text: str, earlier: Sequence[str], limits: str
+    ) -> tuple[Finding, ...]:
         try:
             scores = self._judge.judge(text, earlier)
+            found = self._found(source, scores, limits)
         except Exception as error:
             self._note(
                 f"The crisis classifier failed ({type(error).__name__}); rules alone judged."
             )
-            return None
+            return ()
         if scores.partly:
             self._note("The crisis classifier was too slow for a long message; rules read it all.")
         else:
             self._since += 1
             if self._since >= _FORGIVEN:
                 self._trouble = ""
-        return scores
+        return found
 
     def _note(self, sentence: str) -> None:
         if sentence != self._trouble:
             log.error("%s", sentence)
         self._trouble, self._since = sentence, 0
 
-    def _found(self, source: str, scores: Scores | None, limits: str) -> tuple[Finding, ...]:
-        if scores is None:
-            return ()
+    def _found(self, source: str, scores: Scores, limits: str) -> tuple[Finding, ...]:
         limits = _FOREIGN if scores.foreign else limits
         level = self._level(scores, limits)
         refuse = _REFUSALS.get(scores.category) if level >= Level.HIGH else None

@@ -10,6 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# A message alone, after others, and in words that the encoder hardly knows.
+LIMITS = frozenset(
+    f"{where}.{level}"
+    for where in ("alone", "context", "foreign")
+    for level in ("concern", "high", "imminent")
+)
+
 
 class ClassifierMissing(Exception):
     """The rules must do alone; the sentence is for the operator."""
@@ -46,6 +53,8 @@ class Manifest:
     def read(cls, text: str) -> Manifest:
         """Raises ValueError or KeyError for a broken file."""
         page = json.loads(text)
+        if missing := sorted(LIMITS - set(page["thresholds"])):
+            raise ValueError(f"the manifest has no limit {missing[0]}")
         return cls(
             version=str(page["version"]),
             encoder_sha256=str(page["encoder"]["sha256"]),

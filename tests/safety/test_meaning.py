@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -97,6 +99,23 @@ def test_a_subject_is_no_danger_where_the_classifier_is_sure_and_is_where_it_is_
     assert gate(doubting(0.04)).assess(SUBJECT).level is Level.CONCERN
     assert gate(doubting(0.06)).assess(SUBJECT).level is Level.HIGH
     assert SafetyGate().assess(SUBJECT).level is Level.HIGH
+
+
+def test_a_limit_that_is_missing_leaves_the_rules_to_judge_and_is_told() -> None:
+    judge = FakeJudge(replace(scores(0.9), foreign=True))
+    assert "foreign.high" not in judge.manifest.thresholds
+    without = gate(judge)
+    assert without.assess(PLAIN).model_may_answer
+    assert without.assess("I want to kill myself").level >= Level.HIGH
+    assert not without.health().ok
+
+
+def test_a_manifest_without_all_limits_is_not_loaded() -> None:
+    shipped = files("bot.safety") / "data" / "classifier" / "manifest.json"
+    page = json.loads(shipped.read_text("utf-8"))
+    del page["thresholds"]["foreign.high"]
+    with pytest.raises(ValueError, match=r"foreign\.high"):
+        Manifest.read(json.dumps(page))
 
 
 def test_no_classifier_outweighs_a_plain_intent() -> None:
