@@ -26,6 +26,7 @@ from bot.safety.policy import (
     judge_answer,
     judge_conversation,
     judge_sentence,
+    settled,
     weighed,
 )
 from bot.safety.replies import MINOR, Replies
@@ -113,7 +114,7 @@ class SafetyGate:
         began = self._timer()
         own = [turn.text for turn in history if turn.role == "user"][-WINDOW:]
         earlier = [self._findings(words) for words in own]
-        now = (*self._findings(text), *self._in_context(text, own))
+        now = settled(self._findings(text), self._in_context(text, own))
         verdict = judge_conversation(now, earlier, held, safe=says_safe(text))
         return self._assessment(verdict, began)
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from bot.safety.policy import DOUBTS, LEANS
+from bot.safety.policy import CALMER, DOUBTS, LEANS
 from bot.safety.rules import Finding
 from bot.safety.scores import ClassifierMissing, Manifest, Scores
 from bot.safety.types import Health, Level
@@ -101,11 +101,13 @@ class Meaning:
         refuse = _REFUSALS.get(scores.category) if level >= Level.HIGH else None
         name = f"{source}.{scores.category}"
         found = Finding(name, int(level), refuse, score=round(scores.high, 3))
-        if scores.high >= self._limits.get(f"{limits}.lean", 1.0):
-            return found, Finding(LEANS, 0)
-        if scores.high < self._limits.get(f"{limits}.doubt", 0.0):
-            return found, Finding(DOUBTS, 0)
-        return (found,)
+        high, limit = scores.high, self._limits.get
+        markers = (
+            (LEANS, high >= limit(f"{limits}.lean", 1.0)),
+            (DOUBTS, high < limit(f"{limits}.doubt", 0.0)),
+            (CALMER, high < limit(f"{limits}.calmer", 0.0)),
+        )
+        return found, *(Finding(marker, 0) for marker, met in markers if met)
 
     def _level(self, scores: Scores, limits: str) -> Level:
         if scores.high >= self._limits[f"{limits}.high"]:

@@ -14,6 +14,7 @@ from bot.safety.types import Level
 WINDOW = 8  # earlier messages of the person that still count
 LEANS = "marker.leans"  # the classifier is not sure, but a sign that a rule found is enough
 DOUBTS = "marker.doubts"  # the classifier is sure that there is no danger
+CALMER = "marker.calmer"  # after what was said before, the classifier hears little danger
 _BY_CLASSIFIER = ("classifier", "context")
 BY_QUESTIONNAIRE = "suicide.questionnaire"
 _OWN_INTENT = frozenset({"suicide.self", "suicide.die", "suicide.word"})
@@ -60,6 +61,19 @@ def weighed(by_rule: Sequence[Finding], meant: Sequence[Finding]) -> tuple[Findi
             for f in by_rule
         ]
     return (*by_rule, *meant)
+
+
+def settled(alone: Sequence[Finding], after: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The newest message, and what it means after the earlier ones.
+
+    What the classifier alone took for danger is a concern where what was said before explains it.
+    """
+    if any(f.id == CALMER for f in after):
+        alone = [
+            replace(f, level=min(f.level, 1), refuse=None) if f.category == "classifier" else f
+            for f in alone
+        ]
+    return (*alone, *after)
 
 
 def judge_message(findings: Sequence[Finding]) -> Verdict:

@@ -118,6 +118,16 @@ def test_a_manifest_without_all_limits_is_not_loaded() -> None:
         Manifest.read(json.dumps(page))
 
 
+def test_what_was_said_before_can_explain_what_sounds_like_danger_alone() -> None:
+    after_a_funeral = (HistoryTurn("user", "we buried my grandmother today"),)
+    for context, answers in ((0.3, True), (0.45, False)):
+        judge = FakeJudge(scores(0.8), scores(context))
+        judge.manifest = replace(MANIFEST, thresholds={**LIMITS, "context.calmer": 0.4})
+        assert gate(judge).assess(PLAIN, after_a_funeral).model_may_answer is answers
+        assert not gate(judge).assess(PLAIN).model_may_answer
+        assert not gate(judge).assess("I want to kill myself", after_a_funeral).model_may_answer
+
+
 def test_no_classifier_outweighs_a_plain_intent() -> None:
     assert gate(doubting(0.0)).assess("I want to kill myself").level >= Level.HIGH
     assert gate(doubting(0.0)).assess("I took all the pills").level is Level.IMMINENT

@@ -109,7 +109,8 @@ def test_a_run_that_was_ended_goes_on_exactly(net: Net, reader: Reader, tmp_path
 def test_what_is_shipped_serves_as_it_learnt(net: Net, reader: Reader, tmp_path: Path) -> None:
     page = {
         "date": "2026-11-25", "encoder": {"sha256": "x"}, "scale": RECIPE.shape.scale,
-        "categories": CATEGORIES, "platt": [[1.0, 0.0]] * 3, "thresholds": dict.fromkeys(LIMITS, 0.5),
+        "categories": CATEGORIES, "platt": [[1.0, 0.0]] * 3,
+        "thresholds": dict.fromkeys(LIMITS, 0.5),
     }  # fmt: skip
     windows = [window for row in ROWS for window in reader.windows(row.text, row.earlier)]
     version = ship(net, page, tmp_path, reach(net, windows))
