@@ -51,13 +51,14 @@ def judge_sentence(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def weighed(by_rule: Sequence[Finding], meant: Sequence[Finding]) -> tuple[Finding, ...]:
-    """What both halves found in one message: a soft rule is no more than a concern if doubted.
+    """What both halves found in one message: a soft rule is no more than a concern if doubted,
+    and a soft concern is none.
 
     Without the classifier nothing is doubted.
     """
     if any(f.id == DOUBTS for f in meant):
         by_rule = [
-            replace(f, level=min(f.level, 1), refuse=None, soft=False) if f.soft else f
+            replace(f, level=f.level // 2, refuse=None, soft=False) if f.soft else f
             for f in by_rule
         ]
     return (*by_rule, *meant)

@@ -14,7 +14,6 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,12 +64,12 @@ def _parser() -> argparse.ArgumentParser:
 def _fit(options: argparse.Namespace) -> int:
     import torch
 
-    from training.safety.fit import RECIPES, SHIPPED, fit
+    from training.safety.fit import SHIPPED, fit
+    from training.safety.learn import Recipe
 
     torch.set_num_threads(1)  # texts are short: more threads only wait for each other
     chosen = {k: v for k in ("epochs", "seed") if (v := getattr(options, k)) is not None}
-    recipes = [replace(recipe, **chosen) for recipe in RECIPES]
-    fit(options.data, recipes, _say, options.out or SHIPPED, options.keep, options.start)
+    fit(options.data, Recipe(**chosen), _say, options.out or SHIPPED, options.keep, options.start)
     return 0
 
 

@@ -61,10 +61,9 @@ def written() -> list[Example]:
     return found
 
 
-def emphasised(examples: Sequence[Example], hard: float, plain: int) -> list[Example]:
-    """What is not plain counts for `hard` of its weight; what is, is there `plain` times."""
-    found = [e if e.plain else replace(e, weight=e.weight * hard) for e in examples]
-    return found + [e for e in found if e.plain] * (plain - 1)
+def emphasised(examples: Sequence[Example], hard: float) -> list[Example]:
+    """What is not plain counts for `hard` of its weight."""
+    return [e if e.plain else replace(e, weight=e.weight * hard) for e in examples]
 
 
 def supportive() -> list[Example]:

