@@ -27,7 +27,7 @@ from bot.patience import Backoff
 from bot.store.store import Store
 
 # In one life of the process, and over its deaths (which may be nobody's fault).
-TRIES, DEATHS = 3, 8
+TRIES, DEATHS = 3, 12
 # What was under way at so many deaths is handled one by one: the next death is not shared out.
 SUSPECT = 2
 AGAIN_S, GRACE_S, STORE_S = 0.2, 5.0, 10.0
