@@ -127,11 +127,12 @@ async def whole(updates: int, kills: int, seed: int) -> int:
     """The real bot's process; 1 when a promise was broken."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        wrong, resumed = await kills_of_the_whole_bot(
+        wrong, resumed, lost = await kills_of_the_whole_bot(
             Path(folder), random.Random(seed), updates=updates, kills=kills
         )
         said = ", ".join(f"{count} {what}" for what, count in wrong.items())
         log = (Path(folder) / "bot.log").read_text("utf-8", "replace")
+    sys.stdout.writelines(f"{each}\n" for each in lost)
     leaked = re.search(r"number \d", log) is not None
     resumed.sort()
     sys.stdout.write(

@@ -14,6 +14,7 @@ import itertools
 import os
 import random
 import re
+import sqlite3
 import sys
 import time
 from collections import Counter
@@ -111,6 +112,26 @@ class Crowd:
             wrong["out of order"] += sum(a > b for a, b in itertools.pairwise(heard))
         return dict(wrong)
 
+    def lost(self, folder: Path) -> list[str]:
+        """For each number without a reply: what stands in the chat where the reply should be."""
+        with sqlite3.connect(f"file:{folder}/lanner.db?mode=ro", uri=True) as database:
+            return [
+                self._fate(database, name, number)
+                for name in self.names
+                for number in sorted(set(self.sent[name]) - set(self.heard(name)))
+            ]
+
+    def _fate(self, database: sqlite3.Connection, name: str, number: int) -> str:
+        messages = self.world.chat(name).messages
+        said = next(i for i, m in messages.items() if m.get("text") == f"number {number}")
+        after = database.execute(
+            "SELECT a.telegram_id FROM messages u JOIN messages a ON a.id > u.id "
+            "AND a.conversation_id = u.conversation_id AND a.role = 'assistant' "
+            "WHERE u.telegram_id = ? ORDER BY a.id LIMIT 1", (said,)
+        ).fetchone()  # fmt: skip
+        there = messages.get(after[0], {}) if after else {}
+        return f"number {number}: message {after and after[0]} holds {there.get('text')!r}"
+
     def _of_bot(self, name: str) -> list[dict[str, object]]:
         return [m for m in self.world.chat(name).messages.values() if m["from"]["is_bot"]]
 
@@ -144,8 +165,8 @@ class Bot:
 
 async def kills_of_the_whole_bot(
     folder: Path, rng: random.Random, *, updates: int, kills: int
-) -> tuple[dict[str, int], list[float]]:
-    """What went wrong, and the seconds from each start to the next reply."""
+) -> tuple[dict[str, int], list[float], list[str]]:
+    """What went wrong, the seconds from each start to the next reply, and each lost reply."""
     telegram = Playground(TOKEN, 0, dict)
     await telegram.start()
     crowd, bot = Crowd(telegram.world, PEOPLE, updates), Bot(folder, telegram.url)
@@ -169,7 +190,7 @@ async def kills_of_the_whole_bot(
             await _until(lambda: crowd.answered() == updates, 600)
         # What would come twice has had time to come.
         await asyncio.sleep(3)
-        return crowd.verdict(), resumed
+        return crowd.verdict(), resumed, crowd.lost(folder)
     finally:
         bot.kill()
         await telegram.stop()
