@@ -64,7 +64,8 @@ class Crowd:
     def __init__(self, world: World, people: int, updates: int) -> None:
         self.world, self.names = world, [f"person {number}" for number in range(people)]
         self.sent: dict[str, list[int]] = {name: [] for name in self.names}
-        self._numbers = iter(range(updates))
+        # Above all that the guard takes for a crisis line in a reply, such as 988.
+        self._numbers = iter(range(1_000, 1_000 + updates))
         self._known: dict[str, tuple[int, list[int]]] = {}
         self.all_sent = False
 
