@@ -115,6 +115,10 @@ def judge_conversation(
     """
     if safe:  # plain words outweigh what the classifier makes of them after what came before
         now = [f for f in now if f.category not in _BY_CLASSIFIER]
+    if _answered(held, earlier[-_DECAY:]) and any(f.id == DOUBTS for f in now):
+        # After danger every word sounds of it. A bare "yes" is not enough to be sure of, and is
+        # not doubted.
+        now = [replace(f, level=min(f.level, 1)) if f.category == "context" else f for f in now]
     verdict = judge_message(now)
     level, rules = int(verdict.level), list(verdict.rules)
     risen, why = _risen(level, {f.id for f in now}, earlier[-WINDOW:], held)
@@ -131,6 +135,12 @@ def judge_answer(held: Level) -> Verdict:
     if held is Level.IMMINENT:
         return Verdict(held, (BY_QUESTIONNAIRE, "policy.locked"))
     return Verdict(Level.HIGH, (BY_QUESTIONNAIRE,))
+
+
+def _answered(held: Level, lately: Sequence[Sequence[Finding]]) -> bool:
+    """Whether there was danger just before, which had its fixed text then."""
+    grave = any(f.level >= Level.HIGH for turn in lately for f in turn)
+    return held is Level.HIGH or (held is Level.CONCERN and grave)
 
 
 def _risen(

@@ -196,3 +196,17 @@ def test_an_assessment_holds_no_message_text() -> None:
 def test_a_rule_is_never_passed_over_when_it_would_match(rule: Rule, data: st.DataObject) -> None:
     text = data.draw(st.from_regex(rule.found, fullmatch=True))
     assert not rule.words or rule.words & set(text.split(" "))
+
+
+def test_after_danger_calm_words_do_not_get_its_fixed_text_again_and_an_answer_to_it_does() -> None:
+    gate = SafetyGate.open()
+    said = ["hello", "I want to kill myself"]
+    held = Level.HIGH
+    for calm in ("I had lunch with my sister.", "Can you tell me a joke?", "That was a good one."):
+        found = gate.assess(calm, tuple(HistoryTurn("user", words) for words in said), held)
+        assert found.model_may_answer
+        assert found.level is Level.CONCERN
+        said, held = [*said, calm], found.level
+    danger = tuple(HistoryTurn("user", words) for words in ("hello", "I want to kill myself"))
+    assert not gate.assess("yes", danger, Level.HIGH).model_may_answer
+    assert not gate.assess("I have the pills here", danger, Level.HIGH).model_may_answer
