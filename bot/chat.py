@@ -113,18 +113,11 @@ class ChatService:
     async def go_on(self, bot: Bot, asked: Asked) -> bool:
         """Let the model go on from its last words; False when there are none."""
 
-        async def nothing(_talk: Conversation, _history: list[Message]) -> None:
-            """The history stays as it is."""
-
-        return await self._turn(bot, asked, nothing, further)
+        return await self._turn(bot, asked, _nothing, further)
 
     async def alarmed(self, bot: Bot, asked: Asked) -> None:
         """Answer what is danger without words (`asked.alarm`) as words of danger are."""
-
-        async def nothing(_talk: Conversation, _history: list[Message]) -> None:
-            """No answer to a questionnaire joins the history."""
-
-        await self._turn(bot, asked, nothing, no_words)
+        await self._turn(bot, asked, _nothing, no_words)
 
     async def _turn(self, bot: Bot, asked: Asked, prepare: Prepare, find: Find) -> bool:
         """Begin the turn, or go on with one that a crash cut off; False: nothing to answer."""
@@ -242,6 +235,10 @@ class ChatService:
             return
         reply_to = asked.message_id if asked.group else None
         await self._postman.deliver(bot, kept, reply_to, lambda: self._emergency.claim(asked.turn))
+
+
+async def _nothing(_talk: Conversation, _history: list[Message]) -> None:
+    """The history stays as it is: no new words join it."""
 
 
 def _mode(streaming: str, asked: Asked) -> Mode:

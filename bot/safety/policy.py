@@ -57,10 +57,7 @@ def weighed(by_rule: Sequence[Finding], meant: Sequence[Finding]) -> tuple[Findi
     Without the classifier nothing is doubted.
     """
     if any(f.id == DOUBTS for f in meant):
-        by_rule = [
-            replace(f, level=f.level // 2, refuse=None, soft=False) if f.soft else f
-            for f in by_rule
-        ]
+        by_rule = [replace(f, level=f.level // 2, refuse=None) if f.soft else f for f in by_rule]
     return (*by_rule, *meant)
 
 

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # A message alone, after others, and in words that the encoder hardly knows.
+WHERE = ("alone", "context", "foreign")
 LIMITS = frozenset(
-    f"{where}.{level}"
-    for where in ("alone", "context", "foreign")
-    for level in ("concern", "high", "imminent")
+    f"{where}.{level}" for where in WHERE for level in ("concern", "high", "imminent")
 )
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Select, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.store.inbox import Inbox, open_body
+from bot.store.inbox import Inbox
+from bot.store.opening import open_body
 from bot.store.presence import PROCESSES
 from bot.store.tables import InboxChat, InboxUpdate
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from sqlalchemy import Select, select, update
 
 from bot.store.part import Part
+from bot.store.people import make_person
 from bot.store.tables import Conversation, Person
-from bot.store.upsert import new_rows
 
 
 class Superseded(Exception):
@@ -30,8 +30,7 @@ class Conversations(Part):
             if found is not None:
                 return found
         async with self._sessions.write() as session:
-            row = {"id": person_id, "language": "en", "created": self._clock()}
-            await session.execute(new_rows(session, Person).values(**row))
+            await make_person(session, person_id, self._clock())
             # Of two that come at once, one makes the conversation and the other finds it.
             await session.execute(select(Person).where(Person.id == person_id).with_for_update())
             found = await session.scalar(wanted)

@@ -10,10 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.sealing.sealed import NOTHING
 from bot.store.claims import has_open
-from bot.store.inbox import open_body
 from bot.store.inline import outside
 from bot.store.keyring import HOUSE, Key
-from bot.store.opening import opened, titled
+from bot.store.opening import open_body, opened, titled
 from bot.store.part import Part, plain
 from bot.store.questionnaires import RUN_OUT, SITTING, open_sitting
 from bot.store.tables import (

@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, func, select, update
 from bot.sealing.sealed import NOTHING, Unreadable
 from bot.store.inline import outside
 from bot.store.keyring import Key
+from bot.store.opening import open_body
 from bot.store.part import Part
 from bot.store.tables import Base, InboxChat, InboxUpdate
 from bot.store.upsert import new_rows
@@ -149,14 +150,6 @@ def _id(holder: Any, name: str) -> int | None:
     found = inner.get("id") if isinstance(inner, dict) else None
     known = isinstance(found, int) and not isinstance(found, bool) and abs(found) < 2**63
     return found if known else None
-
-
-def open_body(row: InboxUpdate, key: Key | None) -> None:
-    """Open the row's body with its owner's key; {} when it cannot be read."""
-    try:
-        row.opened = key.open_json(row.place, row.sealed) if key else {}
-    except Unreadable:
-        row.opened = {}
 
 
 def _values(row: InboxUpdate, key: Key, body: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from bot.sealing.sealed import Unreadable
 from bot.store.keyring import Key
-from bot.store.tables import Broadcast, Conversation, Message, OutboxPart
+from bot.store.tables import Broadcast, Conversation, InboxUpdate, Message, OutboxPart, Sitting
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,16 @@ def _open(row: Message | OutboxPart | Broadcast, key: Key | None) -> bool:
         row.opened = key.open(row.place, row.sealed) if key else ""
     except Unreadable:
         log.error("A row of %s cannot be read: row %s", row.place.table, row.place.row)
+        return False
+    return True
+
+
+def open_body(row: InboxUpdate | Sitting, key: Key | None) -> bool:
+    """Open the row's JSON with its owner's key; {}, and False, when it cannot be read."""
+    try:
+        row.opened = key.open_json(row.place, row.sealed) if key else {}
+    except Unreadable:
+        row.opened = {}
         return False
     return True
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.store.part import Part
 from bot.store.tables import Consent, Person
@@ -22,8 +24,7 @@ class People(Part):
         if known is not None:
             return known
         async with self._sessions.write() as session:
-            row = {"id": person_id, "language": language, "created": self._clock()}
-            await session.execute(new_rows(session, Person).values(**row))
+            await make_person(session, person_id, self._clock(), language)
             return (await session.scalars(wanted)).one()
 
     async def known_person(self, person_id: int) -> Person | None:
@@ -53,3 +54,11 @@ class People(Part):
         """Forget what the person agreed to; they are asked again before the next turn."""
         async with self._sessions.write() as session:
             await session.execute(delete(Consent).where(Consent.person_id == person_id))
+
+
+async def make_person(
+    session: AsyncSession, person_id: int, created: datetime, language: str = "en"
+) -> None:
+    """The person is there from now on, as they were if they were."""
+    row = {"id": person_id, "language": language, "created": created}
+    await session.execute(new_rows(session, Person).values(**row))

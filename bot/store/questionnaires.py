@@ -13,11 +13,12 @@ from typing import Any
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.sealing.sealed import NOTHING, Unreadable
+from bot.sealing.sealed import NOTHING
 from bot.store.keyring import Key
+from bot.store.opening import open_body
 from bot.store.part import Part
-from bot.store.tables import Person, Sitting
-from bot.store.upsert import new_rows
+from bot.store.people import make_person
+from bot.store.tables import Sitting
 
 # How long one may be filled in, and how long an empty row then says that it has run out.
 SITTING, RUN_OUT = timedelta(hours=24), timedelta(days=7)
@@ -38,8 +39,7 @@ class Questionnaires(Part):
         """Begin one, in place of what was open; returns its number."""
         mine = delete(Sitting).where(Sitting.person_id == person_id, Sitting.state == "open")
         async with self._sessions.write() as session:
-            row = {"id": person_id, "language": "en", "created": self._clock()}
-            await session.execute(new_rows(session, Person).values(**row))
+            await make_person(session, person_id, self._clock())
             key = await self._keys.make_one(session, person_id)
             await session.execute(mine)
             sitting = Sitting(
@@ -102,11 +102,8 @@ class Questionnaires(Part):
 
 def open_sitting(row: Sitting, key: Key | None) -> None:
     """Open the row's answers with its person's key; {} when they cannot be read."""
-    try:
-        row.opened = key.open_json(row.place, row.sealed) if key else {}
-    except Unreadable:
+    if not open_body(row, key):
         log.error("A questionnaire cannot be read: row %s", row.id)
-        row.opened = {}
 
 
 async def _own(session: AsyncSession, person: int, number: int) -> Sitting | None:

@@ -4,8 +4,8 @@
     Conversations   conversation, set_risk, epoch, bump_epoch
     Talks           talks, reopen, rename, delete_talk
     Messages        history, talk_and_history, newest_message, add_message, mark_sent, cut_from
-    Inbox           receive, open_updates, begin_update, park_update, finish_update,
-                    quarantine_update, quarantined, quarantined_count
+    Inbox           receive, open_updates, begin_update, begin_unsuspected, park_update,
+                    finish_update, quarantine_update, quarantined, quarantined_count
     Claims          claim_updates, free_the_dead, backlog
     Outbox          open_turn, place, generated, sent, turn_parts, is_placeholder, unsent
     Records         record_decision, record_action, actions

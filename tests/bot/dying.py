@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bot.store.store import Store
+from tests.bot.house import House
 
 WRITES = (
     "add_message", "begin_update", "begin_unsuspected", "finish_update", "generated", "open_turn",
@@ -44,3 +45,30 @@ class DyingStore(Store):
         if self.dead.is_set() or self.steps - 1 == self.die_at:
             self.dead.set()
             raise Death
+
+
+async def dies_at(house: House, step: int) -> None:
+    """The house again, with a store that dies at this step."""
+
+    class Dying(DyingStore):
+        die_at = step
+
+    await house.close()
+    house.open_store = Dying.open
+    await house.open()
+
+
+async def died(house: House, there: Callable[[], bool]) -> bool:
+    """Until the store died or what is waited for is there and nothing is under way.
+
+    Whether it died: then the house is open again, with a store that lives.
+    """
+    store = house.lanner.store
+    assert isinstance(store, DyingStore)
+    await house.until(lambda: store.dead.is_set() or (there() and not house.lanner.inbox.workers()))
+    if store.dead.is_set():
+        await house.crash()
+        house.open_store = Store.open
+        await house.open()
+        return True
+    return False

@@ -13,9 +13,8 @@ from bot.app import DeviceDead
 from bot.inbox import DEATHS, SUSPECT
 from bot.lock import AlreadyRunning
 from bot.playground.state import person_id
-from bot.store.store import Store
 from model.types import Event, Request
-from tests.bot.dying import DyingStore
+from tests.bot.dying import died, dies_at
 from tests.bot.fakes import ScriptedModel
 from tests.bot.house import House
 from tests.faults.people import DANGER, crisis_texts
@@ -35,47 +34,24 @@ async def test_a_death_at_any_step_of_a_turn_costs_and_doubles_nothing(house: Ho
     await house.agree()
     fixed = await house.say("I want to kill myself tonight")
     turns = [("hello", REPLY), ("I want to kill myself tonight", fixed)]
-    step, died = 0, True
-    while died:
+    step, ended = 0, True
+    while ended:
         assert step < MOST_STEPS
         words, expected = turns[step % 2]
         await house.say("/new")
-        await house.close()
-        house.open_store = dying_at(step)
-        await house.open()
+        await dies_at(house, step)
         before = house.bot_says().count(expected)
         house.world.say("you", words)
-        died = await ended(house, expected, before)
-        if died:
-            await house.crash()
-            house.open_store = Store.open
-            await house.open()
+        ended = await died(
+            house,
+            lambda expected=expected, before=before: house.bot_says().count(expected) > before,  # type: ignore[misc]
+        )
         await house.heard(expected, before)
         await house.settled()
         assert house.bot_says().count(expected) == before + 1, f"step {step}"
         assert await roles(house) == ["user", "assistant"], f"step {step}"
         step += 1
     assert step > 10
-
-
-def dying_at(step: int) -> Any:
-    class Dying(DyingStore):
-        die_at = step
-
-    return Dying.open
-
-
-async def ended(house: House, expected: str, before: int) -> bool:
-    """Until the store died or the turn is over; whether it died."""
-    store = house.lanner.store
-    assert isinstance(store, DyingStore)
-    await house.until(
-        lambda: (
-            store.dead.is_set()
-            or (house.bot_says().count(expected) > before and not house.lanner.inbox.workers())
-        )
-    )
-    return store.dead.is_set()
 
 
 @pytest.mark.parametrize("streaming", ["draft", "edit", "off"])

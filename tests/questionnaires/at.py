@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.playground.state import person_id
 from bot.store.tables import Sitting
-from tests.bot.house import House
+from tests.bot.house import House, signed
 
 ME = person_id("you")
 REPLY = "I hear you. Tell me more."
@@ -49,7 +49,7 @@ def button(house: House, data: str) -> tuple[int, str]:
         markup = house.chat().messages[number].get("reply_markup", {})
         for row in markup.get("inline_keyboard", []):
             for each in row:
-                if str(each["callback_data"])[:-16] == data:
+                if signed(each, data):
                     return number, str(each["callback_data"])
     raise AssertionError(f"there is no button {data}")
 

@@ -11,11 +11,9 @@ from bot.hand_off import ALERT, TAKEN
 from bot.questionnaires.instruments import Shelf
 from bot.safety.types import Assessment, Level, PersonContext
 from bot.store.care_tables import FollowUp
-from bot.store.store import Store
 from bot.store.tables import SafetyDecision
-from tests.bot.dying import DyingStore
+from tests.bot.dying import died, dies_at
 from tests.bot.house import House, whole_gate
-from tests.bot.test_durable import dying_at
 from tests.questionnaires.at import (
     ME,
     PHQ9,
@@ -269,32 +267,21 @@ async def test_no_answer_score_or_question_stands_in_the_log(
 async def test_a_death_at_any_step_of_the_ninth_answer_costs_and_doubles_nothing(
     british: House,
 ) -> None:
-    house, step, died = british, 0, True
-    while died:
+    house, step, ended = british, 0, True
+    while ended:
         assert step < 40
         await house.say("/new")
         number = await fill(house, "phq9", *EIGHT)
         before = house.bot_says().count(crisis_reply())
-        await house.close()
-        house.open_store = dying_at(step)
-        await house.open()
-        store = house.lanner.store
-        assert isinstance(store, DyingStore)
+        await dies_at(house, step)
         if step % 2:
             house.world.say("you", "2")
         else:
             house.world.press("you", *button(house, f"questionnaire:answer:{number}:8:2"))
-        await house.until(
-            lambda store=store, number=number: (
-                store.dead.is_set()  # type: ignore[misc]
-                or (f"result:{number}" in str(house.shown()) and not house.lanner.inbox.workers())
-            )
+        ended = await died(
+            house,
+            lambda number=number: f"result:{number}" in str(house.shown()),  # type: ignore[misc]
         )
-        died = store.dead.is_set()
-        if died:
-            await house.crash()
-            house.open_store = Store.open
-            await house.open()
         await house.heard(crisis_reply(), before)
         await house.settled()
         assert house.bot_says().count(crisis_reply()) == before + 1, f"step {step}"
@@ -308,27 +295,16 @@ async def test_a_typed_answer_that_a_crash_repeats_counts_once(house: House) -> 
     await house.agree()
     for step in range(12):
         number = await fill(house, "gad7", 1)
-        await house.close()
-        house.open_store = dying_at(step)
-        await house.open()
-        store = house.lanner.store
-        assert isinstance(store, DyingStore)
+        await dies_at(house, step)
         house.world.say("you", "2")
-        await house.until(
-            lambda store=store, number=number: (
-                store.dead.is_set()  # type: ignore[misc]
-                or (f"answer:{number}:2" in str(house.shown()) and not house.lanner.inbox.workers())
-            )
+        ended = await died(
+            house,
+            lambda number=number: f"answer:{number}:2" in str(house.shown()),  # type: ignore[misc]
         )
-        died = store.dead.is_set()
-        if died:
-            await house.crash()
-            house.open_store = Store.open
-            await house.open()
         await house.until(lambda number=number: f"answer:{number}:2" in str(house.shown()))  # type: ignore[misc]
         await house.settled()
         assert await values(house) == [1, 2], f"step {step}"
-        if not died:
+        if not ended:
             break
         await house.say("/cancel")
     assert 3 < step < 11

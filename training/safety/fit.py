@@ -19,6 +19,7 @@ import numpy as np
 from bot.safety.classifier import encoder_folder
 from bot.safety.reading import Reader
 from bot.safety.rules import RuleBook
+from bot.safety.scores import WHERE
 from bot.safety.words import Words
 from training.safety import calibrate
 from training.safety.examples import CATEGORIES, SPLITS, Example, shared, supportive, written
@@ -32,7 +33,7 @@ SHIPPED = Path(str(files("bot.safety") / "data" / "classifier"))
 # At most these shares of ordinary plain development messages may be flagged at a level.
 ALARMS = {"concern": 0.05, "high": 0.035, "imminent": 0.01}
 NAMES = tuple(ALARMS)
-WHERE = ("alone", "context", "foreign")
+LEAN = 0.10  # the same for what is danger only beside a sign that a rule found
 # A conversation has many turns, and one alarm is enough to break into it.
 TURNS = 2
 # In conversations the development turns are few as well, so never below these.
@@ -41,9 +42,8 @@ _EVERY = 24  # of the messages, to see how large inputs get
 # Under this probability the classifier outweighs a soft rule, in words that the encoder knows.
 DOUBT = 0.15
 # Under this, what was said before explains what sounds like danger alone: on development turns it
-# spares six of seven calm dialogues that were broken into, and costs no risky one.
+# spares five of eight calm dialogues that were broken into, and costs no risky conversation.
 CALMER = 0.3
-LEAN = 0.10  # the same for what is danger only beside a sign that a rule found
 
 
 def reader() -> Reader:
@@ -123,10 +123,8 @@ def _thresholds(
     for limits in WHERE:
         rows = np.array([each == limits for each in where])
         turns = TURNS if limits == "context" else 1
-        for i, name, share in (
-            *((NAMES.index(n), n, ALARMS[n] / turns) for n in NAMES),
-            (1, "lean", LEAN),
-        ):
+        asked = [(i, name, ALARMS[name] / turns) for i, name in enumerate(NAMES)]
+        for i, name, share in (*asked, (1, "lean", LEAN)):
             p = calibrate.probability(found[rows, i].astype(float), platt[i])
             quiet = calibrate.threshold(p, truth[rows] > 0, share)
             chosen[f"{limits}.{name}"] = round(quiet, 4)
