@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bot.asking import Asked
-from bot.store.store import Store
+from bot.store.admission import MAINTENANCE as MAINTENANCE
+from bot.store.admission import Standing
 
-MAINTENANCE = "maintenance"
 BANNED = "You cannot talk with me here. /export and /forget_me still work."
 RESTING = (
     "I am being worked on and cannot talk just now. Please try again later. "
@@ -74,20 +74,19 @@ class AdmissionCheck:
 
     def __init__(
         self,
-        store: Store,
         mode: Mode,
         allowed: Collection[int],
         admins: Collection[int],
         rates: Rates,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._mode, self._rates, self._timer = store, mode, rates, timer
+        self._mode, self._rates, self._timer = mode, rates, timer
         self._allowed, self._admins = frozenset(allowed) | frozenset(admins), frozenset(admins)
         self._told: OrderedDict[int, float] = OrderedDict()
 
-    async def __call__(self, asked: Asked) -> str | None:
+    async def __call__(self, asked: Asked, standing: Standing) -> str | None:
         """None to go on; else a sentence, empty when it was said a moment ago."""
-        refusal = await self._refusal(asked.person)
+        refusal = self._refusal(asked.person, standing)
         if refusal is None:
             return None
         now = self._timer()
@@ -99,17 +98,17 @@ class AdmissionCheck:
             self._told.popitem(last=False)
         return refusal
 
-    async def _refusal(self, person: int) -> str | None:
+    def _refusal(self, person: int, standing: Standing) -> str | None:
         if person not in self._admins:
-            if await self._store.banned(person):
+            if standing.banned:
                 return BANNED
-            if await self._store.switched(MAINTENANCE) == "on":
+            if standing.maintenance:
                 return RESTING
-        return await self._not_let_in(person) or self._rates.refusal(person)
+        return self._not_let_in(person, standing) or self._rates.refusal(person)
 
-    async def _not_let_in(self, person: int) -> str | None:
+    def _not_let_in(self, person: int, standing: Standing) -> str | None:
         if self._mode == "open" or person in self._allowed:
             return None
         if self._mode == "list":
             return NOT_LISTED
-        return None if await self._store.admitted(person) else INVITE_ONLY
+        return None if standing.admitted else INVITE_ONLY

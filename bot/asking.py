@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from bot.safety.types import Assessment
+from bot.store.admission import Standing
 from bot.store.tables import Conversation
 
 
@@ -35,7 +36,7 @@ class Asked:
         return self.chat < 0
 
 
-Check = Callable[[Asked], Awaitable[str | None]]
+Check = Callable[[Asked, Standing], Awaitable[str | None]]
 """A sentence that refuses the turn (empty: in silence), or None. Never asked about danger."""
 Notice = Callable[[Asked], Awaitable[str | None]]
 """Words to say before the reply, or None."""
@@ -43,7 +44,7 @@ AfterGate = Callable[[Asked, Conversation, Assessment], Awaitable[None]]
 """Told of what the gate found, before anyone is answered."""
 
 Taker = Callable[..., Awaitable[bool]]
-"""Asked as `taker(asked, danger=...)`: True when somebody else answers these words."""
+"""Asked as `taker(asked, standing, danger=...)`: True when somebody else answers these words."""
 
 
 @dataclass
@@ -55,10 +56,10 @@ class Hooks:
     after_gate: list[AfterGate] = field(default_factory=list)
     takers: list[Taker] = field(default_factory=list)
 
-    async def refusal(self, asked: Asked) -> str | None:
+    async def refusal(self, asked: Asked, standing: Standing) -> str | None:
         """The first check's sentence that refuses."""
         for check in self.checks:
-            sentence = await check(asked)
+            sentence = await check(asked, standing)
             if sentence is not None:
                 return sentence
         return None
@@ -68,6 +69,6 @@ class Hooks:
         found = [asked.notice, *[await notice(asked) for notice in self.notices]]
         return [each for each in found if each]
 
-    async def taken(self, asked: Asked, *, danger: bool) -> bool:
+    async def taken(self, asked: Asked, standing: Standing, *, danger: bool) -> bool:
         """Whether an operator answers these words instead of the program."""
-        return any([await taker(asked, danger=danger) for taker in self.takers])
+        return any([await taker(asked, standing, danger=danger) for taker in self.takers])

@@ -37,10 +37,9 @@ from bot.safety.types import Assessment, Gate, Level, PersonContext
 from bot.store.conversations import Superseded
 from bot.store.store import Store
 from bot.store.tables import Conversation, Message, OutboxPart, Person
+from bot.store.turns import Begun, Change, Decision, Wish
 from bot.writing import Outcome, Writer
 from model.types import Model, Request, Sampling, Turn
-
-Prepare = Callable[[Conversation, list[Message]], Awaitable[None]]
 
 
 class ChatService:
@@ -82,90 +81,73 @@ class ChatService:
     async def answer(self, bot: Bot, asked: Asked) -> None:
         """Answer a message; its words are stored before anything else happens."""
 
-        async def keep(talk: Conversation, history: list[Message]) -> None:
-            if said_in(history, asked.message_id) is None:
-                await self.store.add_message(
-                    talk.id, "user", asked.text, telegram_id=asked.message_id
-                )
+        def keep(_talk: Conversation, history: list[Message]) -> Change:
+            known = said_in(history, asked.message_id)
+            return Change() if known else Change(None, asked.text, asked.message_id)
 
         await self._turn(bot, asked, keep, message_of(asked.message_id))
 
     async def edited(self, bot: Bot, asked: Asked) -> None:
         """Answer anew from an edited message; what came after it is forgotten."""
 
-        async def change(talk: Conversation, history: list[Message]) -> None:
+        def change(_talk: Conversation, history: list[Message]) -> Change:
             old = said_in(history, asked.message_id)
-            if old is not None:
-                await self.store.cut_from(talk.id, old.id)
-            await self.store.add_message(talk.id, "user", asked.text, telegram_id=asked.message_id)
+            return Change(old.id if old else None, asked.text, asked.message_id)
 
         await self._turn(bot, asked, change, message_of(asked.message_id))
 
     async def retry(self, bot: Bot, asked: Asked) -> bool:
         """Answer the last message again; False when there is none."""
 
-        async def cut(talk: Conversation, history: list[Message]) -> None:
-            if (said := last(talk, history)) is not None:
-                await self.store.cut_from(talk.id, said.number + 1)
+        def cut(talk: Conversation, history: list[Message]) -> Change | None:
+            said = last(talk, history)
+            return Change(said.number + 1) if said else None
 
         return await self._turn(bot, asked, cut, last)
 
     async def go_on(self, bot: Bot, asked: Asked) -> bool:
         """Let the model go on from its last words; False when there are none."""
 
-        return await self._turn(bot, asked, _nothing, further)
+        def there(talk: Conversation, history: list[Message]) -> Change | None:
+            return Change() if further(talk, history) else None
+
+        return await self._turn(bot, asked, there, further)
 
     async def alarmed(self, bot: Bot, asked: Asked) -> None:
         """Answer what is danger without words (`asked.alarm`) as words of danger are."""
-        await self._turn(bot, asked, _nothing, no_words)
+        await self._turn(bot, asked, lambda _talk, _history: Change(), no_words)
 
-    async def _turn(self, bot: Bot, asked: Asked, prepare: Prepare, find: Find) -> bool:
+    async def _turn(self, bot: Bot, asked: Asked, wish: Wish, find: Find) -> bool:
         """Begin the turn, or go on with one that a crash cut off; False: nothing to answer."""
-        begun = await self.store.turn_parts(asked.turn)
-        if begun and begun[0].state in ("generated", "sent"):
-            await self._deliver(bot, asked, begun)
-            return True
+        begun: Begun | None = None
         try:
-            said, first = await self._said(asked, begun, prepare, find)
-            if said is None or first is None:
+            begun = await self.store.begin_turn(asked.turn, asked.person, asked.chat, wish)
+            if begun is None:
                 return False
-            await self._reply(bot, asked, said, first)
+            if begun.written:
+                await self._deliver(bot, asked, begun.parts)
+                return True
+            said = find(begun.talk, begun.history)
+            if said is None:
+                return False
+            await self._reply(bot, asked, said, begun.parts[0])
         except Superseded:
             # The person erased, left or changed this conversation meanwhile.
             self._observer.turn_ended(TurnReport("dropped"))
-            await self._postman.withdraw(bot, await self.store.turn_parts(asked.turn) or begun)
+            known = begun.parts if begun else []
+            await self._postman.withdraw(bot, await self.store.turn_parts(asked.turn) or known)
         return True
-
-    async def _said(
-        self, asked: Asked, begun: list[OutboxPart], prepare: Prepare, find: Find
-    ) -> tuple[Said | None, OutboxPart | None]:
-        if begun:
-            now, history = await self.store.talk_and_history(begun[0].conversation_id)
-            if now is None or now.epoch != begun[0].epoch:
-                raise Superseded
-            return find(now, history), begun[0]
-        talk = await self.store.conversation(asked.person, asked.chat)
-        history = await self.store.history(talk.id)
-        if find(talk, history) is None and not asked.text:
-            return None, None
-        await prepare(talk, history)
-        now, history = await self.store.talk_and_history(talk.id)
-        if now is None:
-            raise Superseded
-        opened = await self.store.open_turn(asked.turn, now.id, now.chat_id, now.epoch)
-        return find(now, history), opened
 
     async def _reply(self, bot: Bot, asked: Asked, said: Said, first: OutboxPart) -> None:
         found = await self._found(asked, said)
-        await self.store.record_decision(
-            asked.person, found.level, found.score, found.rules, found.version
+        person = await self.store.decide(
+            said.talk.id,
+            asked.person,
+            Decision(found.level, found.score, found.rules, found.version),
         )
         self._observer.decided(found.level)
-        if found.level != said.talk.risk:
-            await self.store.set_risk(said.talk.id, found.level)
         for told in self.hooks.after_gate:
             await told(asked, said.talk, found)
-        person = await self.store.person(asked.person)
         if found.model_may_answer:
             kept = await self._by_model(bot, asked, said, first, found, person)
         else:
@@ -235,10 +217,6 @@ class ChatService:
             return
         reply_to = asked.message_id if asked.group else None
         await self._postman.deliver(bot, kept, reply_to, lambda: self._emergency.claim(asked.turn))
-
-
-async def _nothing(_talk: Conversation, _history: list[Message]) -> None:
-    """The history stays as it is: no new words join it."""
 
 
 def _mode(streaming: str, asked: Asked) -> Mode:

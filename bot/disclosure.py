@@ -12,6 +12,7 @@ from bot.asking import Asked
 from bot.clock import Clock
 from bot.safety.asks import asks_what_it_is
 from bot.safety.spoken import spoken
+from bot.store.disclosures import Talked
 from bot.store.store import Store
 
 TALK = timedelta(hours=3)
@@ -27,18 +28,16 @@ class Disclosure:
 
     async def notice(self, asked: Asked) -> str | None:
         """A turn's hook: the words to say before the reply, or None."""
-        now, known = self._clock(), await self._store.disclosure(asked.person)
-        told, talked, idle = now, 0.0, False
-        if known is not None:
-            silence = now - known.last_said
-            told = known.told
-            talked = known.talked_s + (silence.total_seconds() if silence <= PAUSE else 0.0)
-            idle = silence >= IDLE
-        due = asks_what_it_is(asked.text) or idle or talked >= TALK.total_seconds()
-        if due:
-            told, talked = now, 0.0
-        await self._store.note_talk(asked.person, told=told, last_said=now, talked_s=talked)
-        if not due:
-            return None
-        person = await self._store.person(asked.person)
-        return spoken("disclosure", person.language)
+        now, asks = self._clock(), asks_what_it_is(asked.text)
+        due = False
+
+        def change(known: Talked | None) -> Talked:
+            nonlocal due
+            found = known or Talked(now, now, 0.0)
+            silence = now - found.last_said
+            talked = found.talked_s + (silence.total_seconds() if silence <= PAUSE else 0.0)
+            due = asks or silence >= IDLE or talked >= TALK.total_seconds()
+            return Talked(now, now, 0.0) if due else Talked(found.told, now, talked)
+
+        person = await self._store.note_talk(asked.person, change)
+        return spoken("disclosure", person.language) if due and person else None

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from bot.asking import Asked
 from bot.clock import Clock
 from bot.safety.types import Assessment, Level
+from bot.store.admission import Standing
 from bot.store.hand_overs import NotAllowed as NotAllowed
 from bot.store.hand_overs import TakenAlready as TakenAlready
 from bot.store.store import Store
@@ -86,7 +87,7 @@ class HandOff:
         """(person, level) of people at risk who agreed, the gravest first."""
         return await self._store.people_at_risk()
 
-    async def relayed(self, asked: Asked, *, danger: bool) -> bool:
+    async def relayed(self, asked: Asked, standing: Standing, *, danger: bool) -> bool:
         """Pass words on if an operator has taken over; True when no program must answer.
 
         Words of danger reach the operator and are answered by the fixed reply too.
@@ -97,7 +98,7 @@ class HandOff:
         if person is not None:
             await self._from_operator(asked, person)
             return True
-        operator = await self._store.operator_of(asked.person)
+        operator = standing.operator
         if operator is None:
             return False
         if operator not in self._admins:  # they were an operator once

@@ -40,9 +40,7 @@ class Operating:
         rates = Rates(settings.lanner_person_rate, settings.lanner_total_rate, time.monotonic)
         mode, allowed = settings.lanner_admission, settings.lanner_allowed
         store.when_forgotten = forgetting(store.sessions, settings.backup_dir)
-        return cls(
-            AdmissionCheck(store, mode, allowed, admins, rates), Broadcasting(store, bot, leads)
-        )
+        return cls(AdmissionCheck(mode, allowed, admins, rates), Broadcasting(store, bot, leads))
 
     def hook(self, hooks: Hooks) -> None:
         """Refuse before anything else does."""

@@ -15,6 +15,7 @@ from telegram import ForceReply, InlineKeyboardMarkup, Update
 from telegram.error import BadRequest, Forbidden
 from telegram.ext import ContextTypes
 
+from bot import texts
 from bot.asking import Asked
 from bot.care import Care
 from bot.chat import ChatService
@@ -22,6 +23,7 @@ from bot.patience import patiently
 from bot.people import PeopleService
 from bot.privacy import Privacy
 from bot.questionnaires.service import Questionnaires
+from bot.store.admission import Standing
 from bot.store.store import Store
 from model.types import Model
 
@@ -64,6 +66,11 @@ def ids(update: Update) -> Ids:
     """Telegram's ids of an update that has a person and a chat."""
     person, chat = update.effective_user, update.effective_chat
     return Ids(person.id if person else 0, chat.id if chat else 0)
+
+
+async def standing_of(update: Update, context: Context) -> Standing:
+    """What decides whether the update's person is answered."""
+    return await services(context).store.standing(ids(update).person, texts.CONSENT_VERSION)
 
 
 def asked(update: Update, text: str = "", notice: str | None = None) -> Asked:

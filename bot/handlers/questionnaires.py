@@ -10,7 +10,17 @@ from dataclasses import replace
 from telegram import Update
 
 from bot import texts
-from bot.handlers.context import Context, answer, asked, ids, picked, services, toast, turn_into
+from bot.handlers.context import (
+    Context,
+    answer,
+    asked,
+    ids,
+    picked,
+    services,
+    standing_of,
+    toast,
+    turn_into,
+)
 from bot.keyboards import keyboard
 from bot.questionnaires.filling import Answer
 from bot.questionnaires.service import Step
@@ -86,7 +96,8 @@ async def left_waiting(update: Update, context: Context, *, quiet: bool) -> None
 
 async def _refused(update: Update, context: Context) -> bool:
     """Whether this person may not begin one now; they are told as when they talk."""
-    refusal = await services(context).chat.hooks.refusal(asked(update))
+    standing = await standing_of(update, context)
+    refusal = await services(context).chat.hooks.refusal(asked(update), standing)
     if refusal:
         await answer(update, refusal)
     return refusal is not None

@@ -8,7 +8,16 @@ from __future__ import annotations
 from telegram import Message, Update
 
 from bot import texts
-from bot.handlers.context import Context, Services, answer, asked, ids, services, toast
+from bot.handlers.context import (
+    Context,
+    Services,
+    answer,
+    asked,
+    ids,
+    services,
+    standing_of,
+    toast,
+)
 from bot.handlers.media import what_it_is
 from bot.handlers.prompts import answered_prompt
 from bot.handlers.questionnaires import answered_question, left_waiting
@@ -73,14 +82,16 @@ def meant_for(said: Message, context: Context) -> bool:
 async def _talk(update: Update, context: Context, words: str, notice: str | None = None) -> None:
     here, wish = services(context), asked(update, _unaddressed(words, context), notice)
     danger = await here.chat.is_danger(wish.text)
-    if update.edited_message is None and await here.chat.hooks.taken(wish, danger=danger):
-        await left_waiting(update, context, quiet=True)
+    standing = await standing_of(update, context)
+    if update.edited_message is None and await here.chat.hooks.taken(wish, standing, danger=danger):
+        if standing.sitting:
+            await left_waiting(update, context, quiet=True)
         return
     if not danger:
-        if not await _consented(here, update):
+        if not standing.consented:
             await answer(update, _first_consent(wish.group, context))
             return
-        refusal = await here.chat.hooks.refusal(wish)
+        refusal = await here.chat.hooks.refusal(wish, standing)
         if refusal is not None:
             # Empty when the person was told a moment ago: a flood is not answered by another.
             if refusal:
@@ -90,7 +101,8 @@ async def _talk(update: Update, context: Context, words: str, notice: str | None
             return
     turn = here.chat.edited if update.edited_message else here.chat.answer
     await turn(context.bot, wish)
-    await left_waiting(update, context, quiet=danger)
+    if standing.sitting:
+        await left_waiting(update, context, quiet=danger)
 
 
 async def _consented(here: Services, update: Update) -> bool:

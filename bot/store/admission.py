@@ -8,17 +8,49 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import delete, select, update
+from sqlalchemy import BigInteger, bindparam, delete, exists, or_, select, update
 
+from bot.store.base import UtcDateTime
+from bot.store.care_tables import HandOver
 from bot.store.keyring import HOUSE
 from bot.store.part import Part
-from bot.store.tables import Admitted, Ban, Invite, Switch, UsedButton
+from bot.store.tables import Admitted, Ban, Consent, Invite, Sitting, Switch, UsedButton
 from bot.store.upsert import insert_into, new_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How somebody stands: read at one moment, before they are answered.
+
+    `operator` writes to them instead of the program. `sitting`: a questionnaire is open.
+    """
+
+    consented: bool
+    banned: bool
+    admitted: bool
+    maintenance: bool
+    operator: int | None
+    sitting: bool
+
+
+MAINTENANCE = "maintenance"  # the switch
+_PERSON = bindparam("person", type_=BigInteger)
+_BARRED = or_(Ban.until.is_(None), Ban.until > bindparam("now", type_=UtcDateTime))
+# Made once: each message asks it.
+_STANDING = select(
+    exists().where(Consent.person_id == _PERSON, Consent.text_version == bindparam("version")),
+    exists().where(Ban.tag == bindparam("tag"), _BARRED),
+    exists().where(Admitted.person_id == _PERSON),
+    exists().where(Switch.name == MAINTENANCE, Switch.value == "on"),
+    select(HandOver.operator_id).where(HandOver.person_id == _PERSON).scalar_subquery(),
+    exists().where(Sitting.person_id == _PERSON, Sitting.state == "open"),
+)
 
 
 class Admission(Part):
@@ -49,12 +81,16 @@ class Admission(Part):
             gone = await session.scalars(delete(Ban).where(Ban.tag == tag).returning(Ban.tag))
             return bool(list(gone))
 
-    async def banned(self, person_id: int) -> bool:
-        """Whether they are barred now."""
-        tag = await self._tag("ban", str(person_id))
+    async def standing(self, person_id: int, version: str) -> Standing:
+        """All that decides who answers this person, and whether; `version` of the consent."""
+        asked = {
+            "person": person_id,
+            "version": version,
+            "tag": await self._tag("ban", str(person_id)),
+            "now": self._clock(),
+        }
         async with self._sessions.read() as session:
-            found = await session.get(Ban, tag)
-            return found is not None and (found.until is None or found.until > self._clock())
+            return Standing(*(await session.execute(_STANDING, asked)).one())
 
     async def invite(self, uses: int, days: int) -> str:
         """A new code, which is told once and kept as a hash."""
@@ -78,11 +114,6 @@ class Admission(Part):
                 taken = update(Invite).where(Invite.tag == tag)
                 await session.execute(taken.values(uses_left=Invite.uses_left - 1))
             return True
-
-    async def admitted(self, person_id: int) -> bool:
-        """Whether they came in by an invite."""
-        async with self._sessions.read() as session:
-            return await session.get(Admitted, person_id) is not None
 
     async def switch(self, name: str, value: str) -> None:
         """Turn something on or off for all processes."""

@@ -5,7 +5,10 @@ Knows nothing of what was said or of what a level of risk means.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Select, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.store.part import Part
 from bot.store.people import make_person
@@ -30,23 +33,7 @@ class Conversations(Part):
             if found is not None:
                 return found
         async with self._sessions.write() as session:
-            await make_person(session, person_id, self._clock())
-            # Of two that come at once, one makes the conversation and the other finds it.
-            await session.execute(select(Person).where(Person.id == person_id).with_for_update())
-            found = await session.scalar(wanted)
-            if found is not None and new:
-                found.epoch += 1
-            if found is None or new:
-                found = Conversation(
-                    person_id=person_id,
-                    chat_id=chat_id,
-                    risk=0,
-                    epoch=0,
-                    created=self._clock(),
-                    opened=self._clock(),
-                )
-                session.add(found)
-            return found
+            return await open_conversation(session, person_id, chat_id, self._clock(), new=new)
 
     async def set_risk(self, conversation_id: int, level: int) -> None:
         """Hold a level of risk in a conversation."""
@@ -72,6 +59,29 @@ class Conversations(Part):
         )
         async with self._sessions.write() as session:
             return await session.scalar(changed)
+
+
+async def open_conversation(
+    session: AsyncSession, person_id: int, chat_id: int, now: datetime, *, new: bool = False
+) -> Conversation:
+    """The open one, in a session that writes; made where there is none, or where it is to be."""
+    wanted = _open(person_id, chat_id)
+    found = await session.scalar(wanted.with_for_update())
+    if found is not None and not new:
+        return found
+    await make_person(session, person_id, now)
+    # Of two that come at once, one makes the conversation and the other finds it.
+    await session.execute(select(Person).where(Person.id == person_id).with_for_update())
+    found = await session.scalar(wanted)
+    if found is not None and new:
+        found.epoch += 1
+    if found is None or new:
+        found = Conversation(
+            person_id=person_id, chat_id=chat_id, risk=0, epoch=0, created=now, opened=now
+        )
+        session.add(found)
+        await session.flush()
+    return found
 
 
 def _open(person_id: int, chat_id: int) -> Select[Conversation]:

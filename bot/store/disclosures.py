@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from bot.store.care_tables import Disclosure
@@ -9,23 +11,35 @@ from bot.store.part import Part
 from bot.store.tables import Person
 
 
+@dataclass(frozen=True, slots=True)
+class Talked:
+    """When somebody was told, when they last spoke, and for how long they have talked since."""
+
+    told: datetime
+    last_said: datetime
+    talked_s: float
+
+
 class Disclosures(Part):
     """One row for a person."""
 
-    async def disclosure(self, person_id: int) -> Disclosure | None:
-        """What is known; None for somebody who has not talked yet."""
-        async with self._sessions.read() as session:
-            return await session.get(Disclosure, person_id)
-
     async def note_talk(
-        self, person_id: int, *, told: datetime, last_said: datetime, talked_s: float
-    ) -> None:
-        """Keep the times; nothing is kept for a person who was erased."""
+        self, person_id: int, change: Callable[[Talked | None], Talked]
+    ) -> Person | None:
+        """Keep what `change` makes of what is known; the person.
+
+        Nothing is kept for somebody who was erased. `change` is given None for somebody who has
+        not talked yet.
+        """
         async with self._sessions.write(repeatable=True) as session:
-            if await session.get(Person, person_id) is None:
-                return
+            person = await session.get(Person, person_id)
+            if person is None:
+                return None
             row = await session.get(Disclosure, person_id)
+            known = Talked(row.told, row.last_said, row.talked_s) if row is not None else None
+            now = change(known)
             if row is None:
                 row = Disclosure(person_id=person_id)
                 session.add(row)
-            row.told, row.last_said, row.talked_s = told, last_said, talked_s
+            row.told, row.last_said, row.talked_s = now.told, now.last_said, now.talked_s
+            return person

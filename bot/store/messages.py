@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.sealing.sealed import NOTHING
 from bot.store.conversations import Superseded
+from bot.store.keyring import Key
 from bot.store.opening import opened
 from bot.store.part import Part, storable
 from bot.store.tables import Conversation, Message
@@ -25,15 +27,8 @@ class Messages(Part):
     async def history(self, conversation_id: int) -> list[Message]:
         """All messages, oldest first; one that is damaged on disk is left out and logged."""
         async with self._sessions.read() as session:
-            return await self._history(session, conversation_id)
-
-    async def talk_and_history(
-        self, conversation_id: int
-    ) -> tuple[Conversation | None, list[Message]]:
-        """Both as they stand at one moment; None and nothing when it was erased."""
-        async with self._sessions.read() as session:
-            talk = await session.get(Conversation, conversation_id)
-            return talk, await self._history(session, conversation_id) if talk else []
+            key = await self._keys.of_talk(session, conversation_id)
+            return await history_of(session, conversation_id, key)
 
     async def newest_message(self, person_id: int) -> int:
         """The number of the newest message with the person alone; 0 for none."""
@@ -41,10 +36,6 @@ class Messages(Part):
         wanted = select(func.max(Message.id)).join(Conversation).where(*private)
         async with self._sessions.read() as session:
             return await session.scalar(wanted) or 0
-
-    async def _history(self, session: AsyncSession, conversation_id: int) -> list[Message]:
-        rows = list(await session.scalars(_SAID, {"conversation": conversation_id}))
-        return opened(rows, await self._keys.of_talk(session, conversation_id))
 
     async def add_message(
         self, conversation_id: int, role: str, words: str, *, epoch: int | None = None, **made: Any
@@ -61,19 +52,8 @@ class Messages(Part):
             if talk is None or epoch not in (None, talk.epoch):
                 raise Superseded
             key = await self._keys.make_one(session, talk.person_id)
-            message = Message(
-                conversation_id=conversation_id,
-                role=role,
-                sealed=NOTHING,
-                created=self._clock(),
-                epoch=talk.epoch,
-                **made,
-            )
-            session.add(message)
-            # The words are sealed to the row's number, which the database gives.
-            await session.flush()
-            message.sealed = key.seal(message.place, storable(words))
-            return message.id
+            said = await say(session, talk, role, words, key, self._clock(), made)
+            return said.id
 
     async def mark_sent(self, message_id: int, telegram_id: int | None) -> None:
         """The message reached the chat under this Telegram id."""
@@ -82,15 +62,28 @@ class Messages(Part):
                 update(Message).where(Message.id == message_id).values(telegram_id=telegram_id)
             )
 
-    async def cut_from(self, conversation_id: int, message_id: int) -> None:
-        """Forget this message and what came after it: it was edited, or is answered anew."""
-        gone = delete(Message).where(
-            Message.conversation_id == conversation_id, Message.id >= message_id
-        )
-        async with self._sessions.write() as session:
-            await session.execute(gone)
-            await session.execute(
-                update(Conversation)
-                .where(Conversation.id == conversation_id)
-                .values(epoch=Conversation.epoch + 1)
-            )
+
+async def history_of(session: AsyncSession, talk: int, key: Key | None) -> list[Message]:
+    """A conversation's messages, oldest first, without those that the key does not open."""
+    return opened(list(await session.scalars(_SAID, {"conversation": talk})), key)
+
+
+async def say(
+    session: AsyncSession,
+    talk: Conversation,
+    role: str,
+    words: str,
+    key: Key,
+    now: datetime,
+    made: dict[str, Any],
+) -> Message:
+    """Append to a conversation, sealed; the message, opened."""
+    said = Message(
+        conversation_id=talk.id, role=role, sealed=NOTHING, created=now, epoch=talk.epoch, **made
+    )
+    session.add(said)
+    # The words are sealed to the row's number, which the database gives.
+    await session.flush()
+    said.opened = storable(words)
+    said.sealed = key.seal(said.place, said.opened)
+    return said

@@ -9,21 +9,20 @@ harm; sending a message may not. Knows nothing of how that is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.sealing.sealed import NOTHING, Place, Sealed
+from bot.sealing.sealed import NOTHING
 from bot.store.conversations import Superseded
 from bot.store.keyring import Key
+from bot.store.messages import say
 from bot.store.opening import opened
 from bot.store.part import Part, storable
-from bot.store.tables import Base, Conversation, Message, OutboxPart
-from bot.store.upsert import new_rows
+from bot.store.tables import Base, Conversation, OutboxPart
 
-Seal = Callable[[Place, str], Sealed]
 # Made once, and of the table itself: what the mapped class adds costs more than the statement.
 _PARTS = Base.metadata.tables[OutboxPart.__tablename__]
 _MINE = update(_PARTS).where(_PARTS.c.id == bindparam("this"))
@@ -36,30 +35,6 @@ _SENT = _MINE.where(_PARTS.c.state == "generated").values(state="sent", text=NOT
 
 class Outbox(Part):
     """Each part of each turn's reply once."""
-
-    async def open_turn(
-        self, turn: str, conversation_id: int, chat_id: int, epoch: int
-    ) -> OutboxPart:
-        """The turn's first part, made now if new, with whatever state it had reached."""
-        async with self._sessions.write(repeatable=True) as session:
-            await _require(session, conversation_id, epoch)
-            row = {
-                "turn": turn,
-                "part": 0,
-                "conversation_id": conversation_id,
-                "chat_id": chat_id,
-                "epoch": epoch,
-                "state": "new",
-                "sealed": NOTHING,
-                "created": self._clock(),
-            }
-            await session.execute(new_rows(session, OutboxPart), [row])
-            wanted = select(OutboxPart).where(OutboxPart.turn == turn, OutboxPart.part == 0)
-            part = (await session.scalars(wanted)).one()
-            if not opened([part], await self._keys.of_talk(session, part.conversation_id)):
-                # Damaged on disk: the reply is written again.
-                part.state, part.sealed = "placeholder" if part.placeholder_id else "new", NOTHING
-            return part
 
     async def place(self, part_id: int, placeholder_id: int) -> None:
         """A message of this id stands in the chat for the part."""
@@ -89,25 +64,9 @@ class Outbox(Part):
                     _follower(first, at, text, key) for at, text in enumerate(texts[1:], 1)
                 )
                 if words is not None:
-                    await self._said(session, first, key.seal, words, made)
+                    made["telegram_id"] = first.placeholder_id
+                    await say(session, talk, "assistant", words, key, self._clock(), made)
             return opened(list(await session.scalars(wanted.order_by(OutboxPart.part))), key)
-
-    async def _said(
-        self, session: AsyncSession, first: OutboxPart, seal: Seal, words: str, made: dict[str, Any]
-    ) -> None:
-        said = Message(
-            conversation_id=first.conversation_id,
-            role="assistant",
-            sealed=NOTHING,
-            telegram_id=first.placeholder_id,
-            created=self._clock(),
-            epoch=first.epoch,
-            **made,
-        )
-        session.add(said)
-        # The words are sealed to the row's number, which the database gives.
-        await session.flush()
-        said.sealed = seal(said.place, storable(words))
 
     async def sent(self, part_id: int) -> None:
         """The part's text reached the chat."""

@@ -3,18 +3,19 @@
     People          person, known_person, set_person, consent, has_consented
     Conversations   conversation, set_risk, epoch, bump_epoch
     Talks           talks, reopen, rename, delete_talk
-    Messages        history, talk_and_history, newest_message, add_message, mark_sent, cut_from
+    Messages        history, newest_message, add_message, mark_sent
+    Turns           begin_turn, decide
     Inbox           receive, open_updates, begin_update, begin_unsuspected, park_update,
                     finish_update, quarantine_update, quarantined, quarantined_count
     Claims          claim_updates, free_the_dead, backlog
-    Outbox          open_turn, place, generated, sent, turn_parts, is_placeholder, unsent
-    Records         record_decision, record_action, actions
+    Outbox          place, generated, sent, turn_parts, is_placeholder, unsent
+    Records         record_action, actions
     CheckIns        people_to_check_in, claim_check_in, end_check_in
-    Admission       ban, unban, banned, invite, redeem, admitted, switch, switched, use_button
+    Admission       ban, unban, standing, invite, redeem, switch, switched, use_button
     Broadcasts      begin_broadcast, open_broadcast, next_recipients, reached, end_broadcast
     FollowUps       owe_follow_up, claim_follow_ups, end_follow_up, quiet_follow_ups
     HandOvers       hand_over, allow_hand_over, take_over, give_back, operator_of, person_of
-    Disclosures     disclosure, note_talk
+    Disclosures     note_talk
     Questionnaires  begin_sitting, newest_sitting, sitting, keep_answers, drop_sitting,
                     done_sittings
     Erasure         export, forget, retain, housekeeping, compact
@@ -47,10 +48,11 @@ from bot.store.questionnaires import Questionnaires
 from bot.store.records import Records
 from bot.store.sessions import Sessions
 from bot.store.talks import Talks
+from bot.store.turns import Turns
 
 
 class Store(
-    People, Conversations, Talks, Messages, Claims, Outbox, Records, CheckIns, FollowUps,
+    People, Conversations, Talks, Messages, Turns, Claims, Outbox, Records, CheckIns, FollowUps,
     HandOvers, Disclosures, Questionnaires, Admission, Broadcasts, Erasure,
 ):  # fmt: skip
     """Everything that is kept. No session is open when a method has returned."""

@@ -10,8 +10,8 @@ from bot.store.store import Store
 from tests.bot.house import House
 
 WRITES = (
-    "add_message", "begin_update", "begin_unsuspected", "finish_update", "generated", "open_turn",
-    "place", "record_decision", "sent", "set_risk", "cut_from", "begin_sitting", "keep_answers",
+    "add_message", "begin_update", "begin_unsuspected", "finish_update", "generated", "begin_turn",
+    "place", "decide", "sent", "set_risk", "note_talk", "begin_sitting", "keep_answers",
 )  # fmt: skip
 
 

@@ -9,6 +9,8 @@ import pytest
 from bot.asking import Asked
 from bot.disclosure import Disclosure
 from bot.safety.spoken import spoken
+from bot.store.care_tables import Disclosure as Row
+from bot.store.disclosures import Talked
 from bot.store.store import Store
 from tests.store.house import Hands
 
@@ -63,5 +65,6 @@ async def test_having_been_told_on_request_starts_the_three_hours_anew(
 async def test_nothing_is_kept_of_somebody_who_was_erased(clock: Hands, store: Store) -> None:
     await store.person(7)
     await store.forget(7)
-    await store.note_talk(7, told=clock.now, last_said=clock.now, talked_s=0)
-    assert await store.disclosure(7) is None
+    assert await store.note_talk(7, lambda _known: Talked(clock.now, clock.now, 0)) is None
+    async with store.sessions.read() as session:
+        assert await session.get(Row, 7) is None

@@ -28,6 +28,11 @@ def said(person: int, text: str = "hello") -> Asked:
     return Asked("1", person, person, text, 5)
 
 
+async def relayed(hand_off: HandOff, store: Store, words: Asked, *, danger: bool) -> bool:
+    standing = await store.standing(words.person, "1")
+    return await hand_off.relayed(words, standing, danger=danger)
+
+
 async def hear(hand_off: HandOff, store: Store, found: Assessment) -> None:
     talk = await store.conversation(PERSON, PERSON)
     await hand_off.heard(said(PERSON, SECRET), talk, found)
@@ -69,13 +74,13 @@ async def test_words_go_both_ways_and_the_person_is_told_who_writes(
     await hand_off.allow(PERSON, allowed=True)
     await hand_off.take(OPERATOR, PERSON)
     assert ear.to(PERSON) == [TAKEN]
-    assert await hand_off.relayed(said(OPERATOR, "how are you"), danger=False)
+    assert await relayed(hand_off, store, said(OPERATOR, "how are you"), danger=False)
     assert ear.to(PERSON)[-1] == "Operator: how are you"
-    assert await hand_off.relayed(said(PERSON, "not well"), danger=False)
+    assert await relayed(hand_off, store, said(PERSON, "not well"), danger=False)
     assert ear.to(OPERATOR) == ["not well"]
     assert await hand_off.give_back(OPERATOR) == PERSON
     assert ear.to(PERSON)[-1] == GIVEN_BACK
-    assert not await hand_off.relayed(said(PERSON, "still there?"), danger=False)
+    assert not await relayed(hand_off, store, said(PERSON, "still there?"), danger=False)
     talk = await store.conversation(PERSON, PERSON)
     assert [(m.role, m.text) for m in await store.history(talk.id)] == [
         ("assistant", "how are you"),
@@ -84,33 +89,33 @@ async def test_words_go_both_ways_and_the_person_is_told_who_writes(
 
 
 async def test_words_of_danger_reach_the_operator_and_get_the_fixed_reply_too(
-    hand_off: HandOff, ear: Ear
+    hand_off: HandOff, store: Store, ear: Ear
 ) -> None:
     await hand_off.allow(PERSON, allowed=True)
     await hand_off.take(OPERATOR, PERSON)
-    assert not await hand_off.relayed(said(PERSON, SECRET), danger=True)
+    assert not await relayed(hand_off, store, said(PERSON, SECRET), danger=True)
     assert ear.to(OPERATOR) == [SECRET]
 
 
 async def test_an_operator_who_asks_about_danger_is_not_taken_for_a_person_in_danger(
-    hand_off: HandOff, ear: Ear
+    hand_off: HandOff, store: Store, ear: Ear
 ) -> None:
     await hand_off.allow(PERSON, allowed=True)
     await hand_off.take(OPERATOR, PERSON)
     question = "Are you thinking of killing yourself?"
-    assert await hand_off.relayed(said(OPERATOR, question), danger=True)
+    assert await relayed(hand_off, store, said(OPERATOR, question), danger=True)
     assert ear.to(PERSON)[-1] == f"Operator: {question}"
 
 
 async def test_taking_consent_back_sends_the_operator_away_at_once(
-    hand_off: HandOff, ear: Ear
+    hand_off: HandOff, store: Store, ear: Ear
 ) -> None:
     await hand_off.allow(PERSON, allowed=True)
     await hand_off.take(OPERATOR, PERSON)
     await hand_off.allow(PERSON, allowed=False)
     assert ear.to(PERSON)[-1] == GIVEN_BACK
     assert ear.to(OPERATOR) == [PERSON_ENDED]
-    assert not await hand_off.relayed(said(OPERATOR), danger=False)
+    assert not await relayed(hand_off, store, said(OPERATOR), danger=False)
 
 
 async def test_one_operator_for_a_person_and_one_person_for_an_operator(
@@ -127,14 +132,14 @@ async def test_one_operator_for_a_person_and_one_person_for_an_operator(
 
 
 async def test_an_operator_who_cannot_be_reached_does_not_keep_a_person_waiting(
-    hand_off: HandOff, ear: Ear
+    hand_off: HandOff, store: Store, ear: Ear
 ) -> None:
     await hand_off.allow(PERSON, allowed=True)
     await hand_off.take(OPERATOR, PERSON)
     ear.deaf.add(OPERATOR)
-    await hand_off.relayed(said(PERSON), danger=False)
+    await relayed(hand_off, store, said(PERSON), danger=False)
     assert ear.to(PERSON)[-1] == GIVEN_BACK
-    assert not await hand_off.relayed(said(PERSON), danger=False)
+    assert not await relayed(hand_off, store, said(PERSON), danger=False)
 
 
 async def test_who_is_no_admin_any_more_neither_writes_nor_reads(
@@ -142,8 +147,8 @@ async def test_who_is_no_admin_any_more_neither_writes_nor_reads(
 ) -> None:
     await hand_off.allow(PERSON, allowed=True)
     await store.take_over(PERSON, 99)  # an operator who was an admin once and is no longer
-    assert not await hand_off.relayed(said(99, "trust me"), danger=False)
-    assert not await hand_off.relayed(said(PERSON, "my secret"), danger=False)
+    assert not await relayed(hand_off, store, said(99, "trust me"), danger=False)
+    assert not await relayed(hand_off, store, said(PERSON, "my secret"), danger=False)
     assert ear.to(99) == []
     assert ear.to(PERSON) == [GIVEN_BACK]
 
@@ -163,7 +168,7 @@ async def test_every_taking_over_is_on_record_without_words(
 ) -> None:
     await hand_off.allow(PERSON, allowed=True)
     await hand_off.take(OPERATOR, PERSON)
-    await hand_off.relayed(said(OPERATOR, "private"), danger=False)
+    await relayed(hand_off, store, said(OPERATOR, "private"), danger=False)
     await hand_off.give_back(OPERATOR)
     rows = [(a.admin_id, a.subject_id, a.detail) for a in await store.actions()]
     assert rows == [(OPERATOR, PERSON, "taken"), (OPERATOR, PERSON, "given back")]

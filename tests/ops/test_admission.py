@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -45,8 +46,13 @@ def timer() -> Timer:
 
 def door(
     store: Store, timer: Timer, mode: Mode = "open", person: int = 100, total: int = 1000
-) -> AdmissionCheck:
-    return AdmissionCheck(store, mode, {5}, {9}, Rates(person, total, timer), timer)
+) -> Callable[[Asked], Awaitable[str | None]]:
+    check = AdmissionCheck(mode, {5}, {9}, Rates(person, total, timer), timer)
+
+    async def stands(asked: Asked) -> str | None:
+        return await check(asked, await store.standing(asked.person, "1"))
+
+    return stands
 
 
 def asked(person: int) -> Asked:
@@ -82,7 +88,7 @@ async def test_a_ban_outlives_erasure_without_naming_anybody(store: Store) -> No
     await store.ban(7_777_001)
     await store.forget(7_777_001)
     assert await ids_left(store, 7_777_001) == []
-    assert await store.banned(7_777_001)
+    assert (await store.standing(7_777_001, "1")).banned
 
 
 async def test_an_invite_lets_in_as_many_as_it_says_and_each_once(

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.store.store import Store
+from bot.store.tables import OutboxPart
+from bot.store.turns import Change
 
 
 class Hands:
@@ -37,6 +39,16 @@ async def talk(store: Store, person: int, *words: str) -> int:
     for word in words:
         await store.add_message(conversation.id, "user", word)
     return conversation.id
+
+
+NOTHING = Change()
+
+
+async def first_part(store: Store, turn: str = "5", change: Change = NOTHING) -> OutboxPart:
+    """Of a turn of person 1, begun now or taken up."""
+    begun = await store.begin_turn(turn, 1, 1, lambda _talk, _history: change)
+    assert begun is not None
+    return begun.parts[0]
 
 
 def update(number: int, person: int = 1, text: str = "hello") -> dict[str, Any]:

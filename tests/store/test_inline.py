@@ -126,19 +126,3 @@ async def test_a_stream_gives_every_row_once(tmp_path: Path) -> None:
         parts = [[row[0] for row in rows] async for rows in result.partitions(10)]
     assert parts == [[*range(1, 11)], [*range(11, 21)], [*range(21, 26)]]
     await store.close()
-
-
-async def test_a_talk_and_its_history_are_of_one_moment_and_nothing_when_erased(
-    tmp_path: Path, clock: Hands
-) -> None:
-    store = await open_store(tmp_path, clock)
-    await store.person(1)
-    begun = await store.conversation(1, 1)
-    await store.add_message(begun.id, "user", "first")
-    talk, history = await store.talk_and_history(begun.id)
-    assert talk is not None
-    assert talk.id == begun.id
-    assert [m.text for m in history] == ["first"]
-    assert await store.forget(1)
-    assert await store.talk_and_history(begun.id) == (None, [])
-    await store.close()

@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from bot.store.conversations import Superseded
 from bot.store.store import Store
 from bot.store.tables import OutboxPart
-from tests.store.house import Hands, open_store
+from tests.store.house import Hands, first_part, open_store
 
 TEXTS = ["one", "two", "three"]
 
 
 async def test_a_part_goes_from_new_to_sent(store: Store) -> None:
-    talked = await store.conversation(1, 1)
-    part = await store.open_turn("5", talked.id, 1, talked.epoch)
+    part = await first_part(store)
     states = [part.state]
     await store.place(part.id, 77)
     states += [p.state for p in await store.unsent()]
@@ -35,8 +34,7 @@ async def test_a_part_goes_from_new_to_sent(store: Store) -> None:
 
 
 async def test_what_was_sent_leaves_no_text_and_stays_sent(store: Store) -> None:
-    talked = await store.conversation(1, 1)
-    await store.open_turn("5", talked.id, 1, talked.epoch)
+    await first_part(store)
     (part,) = await store.generated("5", ["words"])
     await store.sent(part.id)
     await store.place(part.id, 78)
@@ -45,25 +43,23 @@ async def test_what_was_sent_leaves_no_text_and_stays_sent(store: Store) -> None
 
 
 async def test_a_turn_without_text_is_not_sent(store: Store) -> None:
-    talked = await store.conversation(1, 1)
-    part = await store.open_turn("5", talked.id, 1, talked.epoch)
+    part = await first_part(store)
     await store.sent(part.id)
     assert [p.state for p in await store.unsent()] == ["new"]
 
 
 async def test_text_of_an_earlier_epoch_is_dropped(store: Store) -> None:
     talked = await store.conversation(1, 1)
-    await store.open_turn("5", talked.id, 1, talked.epoch)
+    await first_part(store)
     await store.bump_epoch(talked.id)
     with pytest.raises(Superseded):
         await store.generated("5", ["late"])
     with pytest.raises(Superseded):
-        await store.open_turn("6", talked.id, 1, talked.epoch)
+        await first_part(store)
 
 
 async def test_erasing_a_person_empties_the_outbox(store: Store) -> None:
-    talked = await store.conversation(1, 1)
-    await store.open_turn("5", talked.id, 1, talked.epoch)
+    await first_part(store)
     await store.forget(1)
     with pytest.raises(Superseded):
         await store.generated("5", ["late"])
@@ -99,8 +95,7 @@ class Chat:
 
 async def deliver(store: Store, chat: Chat) -> None:
     """As a delivery uses the outbox: placeholder, text, edit, done."""
-    talked = await store.conversation(1, 1)
-    first = await store.open_turn("5", talked.id, 1, talked.epoch)
+    first = await first_part(store)
     if first.placeholder_id is None and first.state == "new":
         await store.place(first.id, chat.send())
     chat.risk()

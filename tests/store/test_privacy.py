@@ -13,7 +13,9 @@ import pytest
 from sqlalchemy import inspect, text
 
 from bot.privacy import POLICY, Privacy
+from bot.store.disclosures import Talked
 from bot.store.store import Store
+from bot.store.turns import Change, Decision
 from tests.store.house import Hands, bytes_in, talk, update
 
 MARKER = "marker-7351"
@@ -31,8 +33,8 @@ async def live(store: Store, clock: Hands, person: int, marker: str) -> int:
     await store.consent(person, "1")
     number = await talk(store, person, f"{marker} is my secret", "a\0b <script>alert(1)</script>")
     await store.add_message(number, "assistant", f"I heard {marker}", model="demo")
-    await store.record_decision(person, 1, 0.5, ["en.rule"], "v1")
-    await store.open_turn(f"{person}", number, person, 0)
+    await store.decide(number, person, Decision(1, 0.5, ["en.rule"], "v1"))
+    await store.begin_turn(f"{person}", person, person, lambda _talk, _history: Change())
     await store.generated(f"{person}", [f"reply {marker}", f"more {marker}"])
     first = person % 1000
     await store.receive([update(first, person, f"waiting {marker}")])
@@ -48,7 +50,7 @@ async def live(store: Store, clock: Hands, person: int, marker: str) -> int:
     sitting = await store.begin_sitting(person, {"instrument": marker})
     await store.keep_answers(person, sitting, filled_in(marker), done=True)
     await store.begin_sitting(person, {"instrument": marker})
-    await store.note_talk(person, told=clock.now, last_said=clock.now, talked_s=60)
+    await store.note_talk(person, lambda _known: Talked(clock.now, clock.now, 60))
     return number
 
 

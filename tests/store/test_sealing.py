@@ -22,7 +22,7 @@ from bot.settings import Settings
 from bot.store.database import StoreError
 from bot.store.store import Store
 from bot.store.tables import Message
-from tests.store.house import Hands, bytes_in, open_store, talk, update, url_in
+from tests.store.house import Hands, bytes_in, first_part, open_store, talk, update, url_in
 
 ROOT = Path(__file__).parents[2]
 KEY, WORDS = bytes(range(32)), "words that nobody else may read"
@@ -77,7 +77,7 @@ async def test_no_word_of_messages_replies_or_updates_stands_on_disk(
 ) -> None:
     talked = await store.conversation(1, 1)
     await store.add_message(talked.id, "user", WORDS)
-    await store.open_turn("5", talked.id, 1, talked.epoch)
+    await first_part(store)
     await store.generated("5", [WORDS, WORDS])
     await store.receive([update(5, 1, WORDS)])
     assert (await store.open_updates())[0]["message"]["text"] == WORDS
@@ -109,13 +109,12 @@ async def test_a_damaged_update_is_put_aside_and_the_others_flow(store: Store) -
 
 
 async def test_a_damaged_reply_is_written_again(store: Store) -> None:
-    talked = await store.conversation(1, 1)
-    part = await store.open_turn("5", talked.id, 1, talked.epoch)
+    part = await first_part(store)
     await store.place(part.id, 77)
     await store.generated("5", ["reply"])
     await change(store, "UPDATE outbox SET text = :x", x=b"\x01damaged")
     assert await store.unsent() == []
-    again = await store.open_turn("5", talked.id, 1, talked.epoch)
+    again = await first_part(store)
     assert (again.state, again.placeholder_id, again.text) == ("placeholder", 77, "")
     (part,) = await store.generated("5", ["another"])
     assert part.text == "another"

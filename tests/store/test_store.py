@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bot.store.conversations import Superseded
 from bot.store.part import storable
 from bot.store.store import Store
-from tests.store.house import Hands, open_store, talk
+from bot.store.turns import Change
+from tests.store.house import Hands, first_part, open_store, talk
 
 
 async def test_hostile_text_is_stored_and_comes_back(store: Store) -> None:
@@ -67,7 +68,7 @@ async def test_a_reply_begun_before_an_edit_is_not_stored(store: Store) -> None:
     talked = await store.conversation(1, 1)
     first = await store.add_message(talked.id, "user", "first", epoch=talked.epoch)
     await store.add_message(talked.id, "assistant", "answer", epoch=talked.epoch)
-    await store.cut_from(talked.id, first)
+    await first_part(store, change=Change(first))
     with pytest.raises(Superseded):
         await store.add_message(talked.id, "assistant", "late", epoch=talked.epoch)
     assert await store.history(talked.id) == []
@@ -96,7 +97,7 @@ async def test_a_late_reply_to_someone_erased_reaches_nobody(store: Store) -> No
 
 async def test_an_edit_cuts_its_own_conversation_alone(store: Store) -> None:
     mine, other = await talk(store, 1, "a", "b", "c"), await talk(store, 2, "d")
-    await store.cut_from(mine, (await store.history(mine))[1].id)
+    await first_part(store, change=Change((await store.history(mine))[1].id))
     assert [m.text for m in await store.history(mine)] == ["a"]
     assert [m.text for m in await store.history(other)] == ["d"]
 
