@@ -36,8 +36,8 @@ from bot.safety.aside import Aside
 from bot.safety.types import Assessment, Gate, Level, PersonContext
 from bot.store.conversations import Superseded
 from bot.store.store import Store
-from bot.store.tables import Conversation, Message, OutboxPart, Person
-from bot.store.turns import Begun, Change, Decision, Wish
+from bot.store.tables import Conversation, Message, OutboxPart
+from bot.store.turns import Begun, Change, Decision, Manner, Wish
 from bot.writing import Outcome, Writer
 from model.types import Model, Request, Sampling, Turn
 
@@ -170,7 +170,7 @@ class ChatService:
         said: Said,
         first: OutboxPart,
         found: Assessment,
-        person: Person,
+        person: Manner,
     ) -> list[OutboxPart]:
         """Write, show the writing, and store the reply before it is delivered."""
         before = await self.hooks.said_before(asked)
@@ -225,5 +225,5 @@ def _mode(streaming: str, asked: Asked) -> Mode:
     return "draft" if streaming == "draft" and not asked.group else "edit"
 
 
-def _context(person: Person) -> PersonContext:
+def _context(person: Manner) -> PersonContext:
     return PersonContext(person.language, person.country)

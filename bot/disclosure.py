@@ -39,5 +39,5 @@ class Disclosure:
             due = asks or silence >= IDLE or talked >= TALK.total_seconds()
             return Talked(now, now, 0.0) if due else Talked(found.told, now, talked)
 
-        person = await self._store.note_talk(asked.person, change)
-        return spoken("disclosure", person.language) if due and person else None
+        language = await self._store.note_talk(asked.person, change)
+        return spoken("disclosure", language) if due and language else None

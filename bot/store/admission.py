@@ -89,8 +89,8 @@ class Admission(Part):
             "tag": await self._tag("ban", str(person_id)),
             "now": self._clock(),
         }
-        async with self._sessions.read() as session:
-            return Standing(*(await session.execute(_STANDING, asked)).one())
+        async with self._sessions.light_read() as connection:
+            return Standing(*(await connection.execute(_STANDING, asked)).one())
 
     async def invite(self, uses: int, days: int) -> str:
         """A new code, which is told once and kept as a hash."""

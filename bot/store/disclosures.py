@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+
+from sqlalchemy import bindparam, select
 
 from bot.store.care_tables import Disclosure
 from bot.store.part import Part
 from bot.store.tables import Person
+from bot.store.upsert import insert_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +23,34 @@ class Talked:
     talked_s: float
 
 
+# Made once: each turn asks it.
+_KNOWN = (
+    select(Person.language, Disclosure.told, Disclosure.last_said, Disclosure.talked_s)
+    .outerjoin(Disclosure, Disclosure.person_id == Person.id)
+    .where(Person.id == bindparam("person"))
+)
+
+
 class Disclosures(Part):
     """One row for a person."""
 
     async def note_talk(
         self, person_id: int, change: Callable[[Talked | None], Talked]
-    ) -> Person | None:
-        """Keep what `change` makes of what is known; the person.
+    ) -> str | None:
+        """Keep what `change` makes of what is known; the person's language.
 
         Nothing is kept for somebody who was erased. `change` is given None for somebody who has
         not talked yet.
         """
-        async with self._sessions.write(repeatable=True) as session:
-            person = await session.get(Person, person_id)
-            if person is None:
-                return None
-            row = await session.get(Disclosure, person_id)
-            known = Talked(row.told, row.last_said, row.talked_s) if row is not None else None
-            now = change(known)
+        async with self._sessions.light_write(repeatable=True) as connection:
+            row = (await connection.execute(_KNOWN, {"person": person_id})).first()
             if row is None:
-                row = Disclosure(person_id=person_id)
-                session.add(row)
-            row.told, row.last_said, row.talked_s = now.told, now.last_said, now.talked_s
-            return person
+                return None
+            known = None if row.told is None else Talked(row.told, row.last_said, row.talked_s)
+            now = asdict(change(known))
+            made = insert_into(connection, Disclosure).values(person_id=person_id, **now)
+            await connection.execute(
+                made.on_conflict_do_update(index_elements=["person_id"], set_=now)
+            )
+            language: str = row.language
+            return language

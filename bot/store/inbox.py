@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Update, bindparam, func, select, update
 
 from bot.sealing.sealed import NOTHING, Unreadable
 from bot.store.inline import outside
@@ -28,6 +28,9 @@ _ONE = update(_UPDATES).where(_UPDATES.c.update_id == bindparam("number"))
 _COUNTED = _ONE.values(attempts=_UPDATES.c.attempts + 1).returning(_UPDATES.c.attempts)
 _COUNTED_FEW = _COUNTED.where(_UPDATES.c.attempts < bindparam("few"))
 _ENDED = _ONE.where(_UPDATES.c.state == "open")
+_DONE = _ENDED.values(state="done", body=NOTHING, chat_id=None, person_id=None)
+_ASIDE = _ENDED.values(state="quarantined")
+_CHATS = Base.metadata.tables[InboxChat.__tablename__]
 
 
 class Inbox(Part):
@@ -38,17 +41,17 @@ class Inbox(Part):
         if not updates:
             return []
         fresh: set[int] = set()
-        async with self._sessions.write() as session:
-            made = new_rows(session, InboxUpdate).returning(InboxUpdate.update_id)
+        async with self._sessions.light_write() as connection:
+            made = new_rows(connection, _UPDATES).returning(_UPDATES.c.update_id)
             for at in range(0, len(updates), ROWS_AT_ONCE):
                 rows = [self._row(u) for u in updates[at : at + ROWS_AT_ONCE]]
-                keys = await self._keys.make(session, {row.owner for row, _ in rows})
+                keys = await self._keys.make(connection, {row.owner for row, _ in rows})
                 sealed = [_values(row, keys[row.owner], body) for row, body in rows]
-                fresh.update(await session.scalars(made, sealed))
+                fresh.update(await connection.scalars(made, sealed))
                 # In order: two processes that insert the same chats must not wait for each other.
                 chats = sorted({row.chat_id or 0 for row, _ in rows})
-                known = new_rows(session, InboxChat)
-                await session.execute(known, [{"chat_id": chat} for chat in chats])
+                known = new_rows(connection, _CHATS)
+                await connection.execute(known, [{"chat_id": chat} for chat in chats])
         once = {each["update_id"]: each for each in updates}
         return [each for number, each in once.items() if number in fresh]
 
@@ -73,13 +76,13 @@ class Inbox(Part):
 
         An update that ends the process each time is known by this number.
         """
-        async with self._sessions.write(repeatable=True) as session:
-            return await session.scalar(_COUNTED, {"number": update_id}) or 0
+        async with self._sessions.light_write(repeatable=True) as connection:
+            return await connection.scalar(_COUNTED, {"number": update_id}) or 0
 
     async def begin_unsuspected(self, update_id: int, few: int) -> int | None:
         """As `begin_update`; None, and nothing counted, after this many attempts."""
-        async with self._sessions.write(repeatable=True) as session:
-            found: int | None = await session.scalar(
+        async with self._sessions.light_write(repeatable=True) as connection:
+            found: int | None = await connection.scalar(
                 _COUNTED_FEW, {"number": update_id, "few": few}
             )
             return found
@@ -98,11 +101,11 @@ class Inbox(Part):
 
         One that was quarantined stays so.
         """
-        await self._end(update_id, state="done", body=NOTHING, chat_id=None, person_id=None)
+        await self._end(update_id, _DONE)
 
     async def quarantine_update(self, update_id: int, error: str) -> None:
         """Put an update aside that cannot be handled; `error` is an exception's name."""
-        await self._end(update_id, state="quarantined", error=error)
+        await self._end(update_id, _ASIDE, error=error)
 
     async def quarantined(self) -> list[InboxUpdate]:
         """Updates that were put aside, oldest first."""
@@ -131,9 +134,9 @@ class Inbox(Part):
         async with self._sessions.read() as session:
             return await session.scalar(wanted) or 0
 
-    async def _end(self, update_id: int, **values: Any) -> None:
-        async with self._sessions.write(repeatable=True) as session:
-            await session.execute(_ENDED.values(**values), {"number": update_id})
+    async def _end(self, update_id: int, ending: Update, **values: Any) -> None:
+        async with self._sessions.light_write(repeatable=True) as connection:
+            await connection.execute(ending, {"number": update_id, **values})
 
 
 def chat_and_person(update: dict[str, Any]) -> tuple[int | None, int | None]:
@@ -155,7 +158,7 @@ def _id(holder: Any, name: str) -> int | None:
 def _values(row: InboxUpdate, key: Key, body: dict[str, Any]) -> dict[str, Any]:
     return {
         "update_id": row.update_id,
-        "sealed": key.seal_json(row.place, body),
+        "body": key.seal_json(row.place, body),
         "attempts": 0,
         "created": row.created,
         "chat_id": row.chat_id,

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, CursorResult, Engine, Result
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, Result
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 Found = TypeVar("Found")
@@ -60,7 +60,7 @@ class InlineSession(AsyncSession):
 
     async def connection(self, *_args: Any, **_kwargs: Any) -> AsyncConnection:
         """What this session talks through."""
-        return cast("AsyncConnection", InlineConnection(self.sync_session.connection()))
+        return inline(self.sync_session.connection())
 
     @contextmanager
     def used(self) -> Iterator[AsyncSession]:
@@ -81,9 +81,31 @@ class InlineConnection:
         """See AsyncConnection."""
         return self.sync_connection.exec_driver_sql(*args, **kwargs)
 
+    @property
+    def dialect(self) -> Dialect:
+        """See AsyncConnection."""
+        return self.sync_connection.dialect
+
+    async def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """See AsyncConnection."""
+        return self.sync_connection.execute(*args, **kwargs)
+
+    async def scalar(self, *args: Any, **kwargs: Any) -> Any:
+        """See AsyncConnection."""
+        return self.sync_connection.scalar(*args, **kwargs)
+
+    async def scalars(self, *args: Any, **kwargs: Any) -> Any:
+        """See AsyncConnection."""
+        return self.sync_connection.scalars(*args, **kwargs)
+
     async def run_sync(self, asked: Callable[[Connection], Found]) -> Found:
         """See AsyncConnection."""
         return asked(self.sync_connection)
+
+
+def inline(connection: Connection) -> AsyncConnection:
+    """The connection for code that awaits."""
+    return cast("AsyncConnection", InlineConnection(connection))
 
 
 class InlineStream:

@@ -14,22 +14,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, inspect, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, Row, bindparam, delete, inspect, select
 
 from bot.clock import system_clock
 from bot.sealing.master import Master, MasterKeyError, MasterSource
 from bot.sealing.sealed import Place, Sealed, Unreadable, new_key, seal, unseal
 from bot.store.tables import Conversation, PersonKey
-from bot.store.upsert import new_rows
+from bot.store.upsert import Asked, new_rows
 
 HOUSE = 0
 KEPT = 4096
 # Made once: building a statement costs as much as asking it.
-_OF_TALK = (
-    select(PersonKey)
-    .join(Conversation, Conversation.person_id == PersonKey.person_id)
-    .where(Conversation.id == bindparam("conversation"))
+_KEYS = select(PersonKey.person_id, PersonKey.wrapped, PersonKey.master)
+_OWNED = PersonKey.person_id.in_(bindparam("owners", expanding=True))
+_FOUND, _HELD = _KEYS.where(_OWNED), _KEYS.where(_OWNED).with_for_update(read=True)
+_OF_TALK = _KEYS.join(Conversation, Conversation.person_id == PersonKey.person_id).where(
+    Conversation.id == bindparam("conversation")
 )
 
 
@@ -76,67 +76,64 @@ class Keyring:
         # Two threads may look keys up at once.
         self._line = threading.Lock()
 
-    async def find(self, session: AsyncSession, owners: Iterable[int]) -> dict[int, Key]:
+    async def find(self, session: Asked, owners: Iterable[int]) -> dict[int, Key]:
         """Keys that exist, by owner; those that cannot be unwrapped are left out."""
-        wanted = select(PersonKey).where(PersonKey.person_id.in_(set(owners)))
         found = {}
-        for row in await session.scalars(wanted):
+        for row in await session.execute(_FOUND, {"owners": list(set(owners))}):
             try:
                 found[row.person_id] = self._unwrap(row)
             except Unreadable:
                 continue
         return found
 
-    async def one(self, session: AsyncSession, owner: int) -> Key | None:
+    async def one(self, session: Asked, owner: int) -> Key | None:
         """A person's key, if it exists."""
         return (await self.find(session, [owner])).get(owner)
 
-    async def of_talk(self, session: AsyncSession, conversation_id: int) -> Key | None:
+    async def of_talk(self, session: Asked, conversation_id: int) -> Key | None:
         """The key of a conversation's person, if there is one that opens."""
-        row = await session.scalar(_OF_TALK, {"conversation": conversation_id})
+        row = (await session.execute(_OF_TALK, {"conversation": conversation_id})).first()
         try:
             return None if row is None else self._unwrap(row)
         except Unreadable:
             return None
 
-    async def make(self, session: AsyncSession, owners: Iterable[int]) -> dict[int, Key]:
+    async def make(self, session: Asked, owners: Iterable[int]) -> dict[int, Key]:
         """The owners' keys in a session that writes, made where there are none.
 
         Holds each key's row until the end of the transaction, so that nobody is
         erased between the sealing and the storing.
         """
         wanted = sorted(set(owners))
-        held = select(PersonKey).where(PersonKey.person_id.in_(wanted)).with_for_update(read=True)
-        rows = list(await session.scalars(held))
+        rows = (await session.execute(_HELD, {"owners": wanted})).all()
         missing = set(wanted) - {row.person_id for row in rows}
         if missing:
             await self._fresh_master(session)
             await session.execute(
                 new_rows(session, PersonKey), [self._new_row(owner) for owner in sorted(missing)]
             )
-            rows = list(await session.scalars(held))
+            rows = (await session.execute(_HELD, {"owners": wanted})).all()
         return {row.person_id: self._unwrap_or_say(row) for row in rows}
 
-    async def make_one(self, session: AsyncSession, owner: int) -> Key:
+    async def make_one(self, session: Asked, owner: int) -> Key:
         """One owner's key, made if there is none."""
         return (await self.make(session, [owner]))[owner]
 
-    async def hold(self, session: AsyncSession, owner: int) -> None:
+    async def hold(self, session: Asked, owner: int) -> None:
         """Wait for whoever seals for this owner, and let nobody begin until the end."""
         held = select(PersonKey.person_id).where(PersonKey.person_id == owner).with_for_update()
         await session.execute(held)
 
-    async def destroy(self, session: AsyncSession, owner: int) -> None:
+    async def destroy(self, session: Asked, owner: int) -> None:
         """Destroy the owner's key: what it sealed can never be read again."""
         await session.execute(delete(PersonKey).where(PersonKey.person_id == owner))
         with self._line:
             for kept in [each for each in self._kept if each[0] == owner]:
                 del self._kept[kept]
 
-    async def _fresh_master(self, session: AsyncSession) -> None:
+    async def _fresh_master(self, session: Asked) -> None:
         # A key wrapped under a master key that was retired meanwhile would be lost.
-        held = select(PersonKey).where(PersonKey.person_id == HOUSE).with_for_update(read=True)
-        row = await session.scalar(held)
+        row = (await session.execute(_HELD, {"owners": [HOUSE]})).first()
         if row is not None and row.master != self.master.newest:
             self.master = self._source.load(create=False)
             if row.master != self.master.newest:
@@ -152,7 +149,7 @@ class Keyring:
             "created": system_clock(),
         }
 
-    def _unwrap_or_say(self, row: PersonKey) -> Key:
+    def _unwrap_or_say(self, row: Row[int, Sealed, str]) -> Key:
         try:
             return self._unwrap(row)
         except Unreadable:
@@ -162,11 +159,11 @@ class Keyring:
             )
             raise (MasterKeyError if row.person_id == HOUSE else KeyDamaged)(sentence) from None
 
-    def _unwrap(self, row: PersonKey) -> Key:
+    def _unwrap(self, row: Row[int, Sealed, str]) -> Key:
         with self._line:
             return self._known(row)
 
-    def _known(self, row: PersonKey) -> Key:
+    def _known(self, row: Row[int, Sealed, str]) -> Key:
         known = self._kept.get((row.person_id, row.wrapped))
         if known is None:
             if row.master not in self.master.names:

@@ -38,8 +38,8 @@ class Outbox(Part):
 
     async def place(self, part_id: int, placeholder_id: int) -> None:
         """A message of this id stands in the chat for the part."""
-        async with self._sessions.write(repeatable=True) as session:
-            await session.execute(_PLACED, {"this": part_id, "placeholder": placeholder_id})
+        async with self._sessions.light_write(repeatable=True) as connection:
+            await connection.execute(_PLACED, {"this": part_id, "placeholder": placeholder_id})
 
     async def generated(
         self, turn: str, texts: Sequence[str], words: str | None = None, **made: Any
@@ -70,8 +70,8 @@ class Outbox(Part):
 
     async def sent(self, part_id: int) -> None:
         """The part's text reached the chat."""
-        async with self._sessions.write(repeatable=True) as session:
-            await session.execute(_SENT, {"this": part_id})
+        async with self._sessions.light_write(repeatable=True) as connection:
+            await connection.execute(_SENT, {"this": part_id})
 
     async def turn_parts(self, turn: str) -> list[OutboxPart]:
         """The parts of a turn that was begun, in order; none when it was not.

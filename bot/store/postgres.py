@@ -7,11 +7,12 @@ Transactions are READ COMMITTED; whoever decides by a row locks it
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
     AsyncEngine,
     AsyncSession,
     async_sessionmaker,
@@ -52,6 +53,18 @@ class PostgresSessions(Sessions):
         """A transaction of its own; the server's settings say what it waits for."""
         async with self._reading.begin() as session:
             yield session
+
+    def light_read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction that is rolled back."""
+        return self.engine.connect()
+
+    def light_write(
+        self,
+        *,
+        repeatable: bool = False,  # noqa: ARG002
+    ) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction of its own."""
+        return self.engine.begin()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncSession]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot.store.inline import Threads
 from bot.store.keyring import Keyring
@@ -35,6 +35,16 @@ class Sessions(ABC):
         `repeatable`: an update that stays open would write this again, so a power cut may take
         it, with all that was written after it; the death of the process takes nothing.
         """
+
+    @abstractmethod
+    def light_read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """As `read`, of rows and no objects: half the processor time."""
+
+    @abstractmethod
+    def light_write(
+        self, *, repeatable: bool = False
+    ) -> AbstractAsyncContextManager[AsyncConnection]:
+        """As `write`, of rows and no objects."""
 
     @abstractmethod
     def snapshot(self) -> AbstractAsyncContextManager[AsyncSession]:

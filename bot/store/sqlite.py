@@ -17,10 +17,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.pool import NullPool
 
-from bot.store.inline import InlineSession, Threads
+from bot.store.inline import InlineSession, Threads, inline
 from bot.store.keyring import Keyring
 from bot.store.sessions import Sessions
 
@@ -54,6 +54,18 @@ class SqliteSessions(Sessions):
         made = InlineSession(self._quick if repeatable else self._immediate)
         with self._line, made.used() as session, session.sync_session.begin():
             yield session
+
+    @asynccontextmanager
+    async def light_read(self) -> AsyncIterator[AsyncConnection]:
+        """See read."""
+        with self._engine.connect() as connection:
+            yield inline(connection)
+
+    @asynccontextmanager
+    async def light_write(self, *, repeatable: bool = False) -> AsyncIterator[AsyncConnection]:
+        """See write."""
+        with self._line, (self._quick if repeatable else self._immediate).begin() as connection:
+            yield inline(connection)
 
     def snapshot(self) -> AbstractAsyncContextManager[AsyncSession]:
         """See read."""

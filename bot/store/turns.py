@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,7 +26,19 @@ from bot.store.tables import Base, Conversation, Message, OutboxPart, Person, Sa
 _PARTS = select(OutboxPart).where(OutboxPart.turn == bindparam("turn")).order_by(OutboxPart.part)
 _DECISION = insert(Base.metadata.tables[SafetyDecision.__tablename__])
 _TALKS = Base.metadata.tables[Conversation.__tablename__]
-_RISK = update(_TALKS).where(_TALKS.c.id == bindparam("talk")).values(risk=bindparam("level"))
+_RISK = update(_TALKS).where(_TALKS.c.id == bindparam("talk")).values(risk=bindparam("held"))
+
+_MANNER = select(Person.language, Person.country, Person.streaming).where(
+    Person.id == bindparam("person")
+)
+
+
+class Manner(NamedTuple):
+    """How a person is spoken to; `streaming` as in bot.people."""
+
+    language: str
+    country: str | None
+    streaming: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +138,23 @@ class Turns(Part):
         said = await say(session, talk, "user", change.words, key, self._clock(), made)
         return [*history, said]
 
-    async def decide(self, talk_id: int, person_id: int, found: Decision) -> Person:
-        """Keep what the gate found, and hold its level; the person, for the reply.
+    async def decide(self, talk_id: int, person_id: int, found: Decision) -> Manner:
+        """Keep what the gate found, and hold its level; how the person is spoken to.
 
         Raises Superseded when the person was erased.
         """
-        async with self._sessions.write(repeatable=True) as session:
-            person = await session.get(Person, person_id)
-            if person is None:
+        row = {
+            "person_id": person_id,
+            "level": found.level,
+            "score": found.score,
+            "rules": {"ids": list(found.rules)},
+            "version": found.version,
+            "created": self._clock(),
+        }
+        async with self._sessions.light_write(repeatable=True) as connection:
+            manner = (await connection.execute(_MANNER, {"person": person_id})).first()
+            if manner is None:
                 raise Superseded
-            row = {
-                "person_id": person_id,
-                "level": found.level,
-                "score": found.score,
-                "rules": {"ids": list(found.rules)},
-                "version": found.version,
-                "created": self._clock(),
-            }
-            await session.execute(_DECISION, [row])
-            await session.execute(_RISK, {"talk": talk_id, "level": found.level})
-            return person
+            await connection.execute(_DECISION, [row])
+            await connection.execute(_RISK, {"talk": talk_id, "held": found.level})
+            return Manner(*manner)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+Asked = AsyncSession | AsyncConnection
 
 
-def insert_into(session: AsyncSession, table: Any) -> Any:
+def insert_into(asked: Asked, table: Any) -> Any:
     """The dialect's own INSERT, which knows ON CONFLICT."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+    bound = asked.get_bind() if isinstance(asked, AsyncSession) else asked
+    return _insert(bound.dialect.name, table)
 
 
-def new_rows(session: AsyncSession, table: Any) -> Any:
+def new_rows(asked: Asked, table: Any) -> Any:
     """An INSERT that leaves alone what is there."""
-    return insert_into(session, table).on_conflict_do_nothing()
+    return insert_into(asked, table).on_conflict_do_nothing()
+
+
+@cache
+def _insert(dialect: str, table: Any) -> Any:
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)

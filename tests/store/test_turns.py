@@ -94,8 +94,8 @@ async def test_a_decision_holds_its_level_and_nothing_is_kept_of_who_was_erased(
     store: Store,
 ) -> None:
     number = await talk(store, 1, "a")
-    person = await store.decide(number, 1, Decision(2, 0.9, ["en.rule"], "v"))
-    assert person.id == 1
+    manner = await store.decide(number, 1, Decision(2, 0.9, ["en.rule"], "v"))
+    assert manner == ("en", None, (await store.person(1)).streaming)
     assert (await store.conversation(1, 1)).risk == 2
     await store.forget(1)
     with pytest.raises(Superseded):
