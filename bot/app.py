@@ -24,6 +24,7 @@ from bot.handlers import table
 from bot.handlers.context import Services
 from bot.inbox import Inbox
 from bot.lock import InstanceLock
+from bot.loop import settle
 from bot.observe.metrics import Metrics
 from bot.observe.snapshot import Sources
 from bot.observing import Counts
@@ -157,6 +158,7 @@ class Lanner:
             service.start()
         menus = table.set_menus(self.bot, self.services.admins)
         self._tasks = [asyncio.create_task(self._load()), asyncio.create_task(menus)]
+        settle()
 
     async def run(self) -> None:
         """Answer until cancelled; raises DeviceDead, or what ends the talk with Telegram."""

@@ -18,6 +18,7 @@ from telegram.ext import Application, ApplicationBuilder, ContextTypes, ExtBot
 from telegram.warnings import PTBDeprecationWarning
 
 from bot import raw
+from bot.lean_http import LeanRequest
 from bot.patience import Backoff
 from bot.signing import REFUSED, Signer, nonce_of
 
@@ -50,11 +51,12 @@ def build(token: str, server: str | None, signer: Signer) -> App:
 
 
 def addresses(server: str | None) -> dict[str, Any]:
-    """PTB's options for a Bot API server of one's own; none for Telegram's."""
+    """PTB's options: how it calls, and the address of a Bot API server of one's own."""
+    requests = {"request": LeanRequest(), "get_updates_request": LeanRequest(1)}
     if server is None:
-        return {}
+        return requests
     address = server.rstrip("/")
-    return {"base_url": f"{address}/bot", "base_file_url": f"{address}/file/bot"}
+    return requests | {"base_url": f"{address}/bot", "base_file_url": f"{address}/file/bot"}
 
 
 async def reach(application: App) -> None:
