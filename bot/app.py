@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +40,7 @@ from bot.privacy import Privacy
 from bot.questionnaires.service import Questionnaires
 from bot.safety.aside import Aside
 from bot.safety.gate import SafetyGate
+from bot.safety.meaning import shipped_judge
 from bot.schedule import Schedule
 from bot.sealing.master import MasterSource
 from bot.settings import Settings
@@ -77,6 +79,10 @@ class Service(Protocol):
         """End, and wait until it has ended."""
 
 
+# A start does not wait for the classifier's second reader.
+_judge = partial(shipped_judge, at_once=False)
+
+
 class Lanner:
     """`start()`, then `run()` until cancelled, then `stop()`."""
 
@@ -90,7 +96,7 @@ class Lanner:
     ) -> None:
         self.settings, self.model, self.clock = settings, model, clock
         self._open_store = open_store
-        self.gate, self.metrics = gate or SafetyGate.open(), Metrics()
+        self.gate, self.metrics = gate or SafetyGate.open(load=_judge), Metrics()
         self.aside = Aside(self.gate)
         self.counts = Counts(others=[self.metrics])
         self.playground: Playground | None = None

@@ -2,7 +2,8 @@
 
 Reads a JSON string a line on stdin (with --conversation a JSON list of turns)
 and prints one JSON object a line; a line that cannot be read is answered with
-{"error": ...} and the next is read. `lines` checks the crisis lines' dates.
+{"error": ...} and the next is read. `lines` checks the crisis lines' dates, and `prepare` fetches
+what the second reader needs.
 Never writes message text.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 from bot.safety import check
 from bot.safety.gate import SafetyGate
 from bot.safety.lines import TRUSTED_MONTHS, CrisisLines
+from bot.safety.scores import ClassifierMissing
 
 
 def main(words: list[str] | None = None) -> int:
@@ -26,8 +28,22 @@ def main(words: list[str] | None = None) -> int:
     judge = commands.add_parser("check", help="assess messages read from stdin")
     judge.add_argument("--conversation", action="store_true", help="each line is a list of turns")
     commands.add_parser("lines", help="fail for crisis lines that are too old to be shown")
+    commands.add_parser("prepare", help="fetch the second reader's encoder, about 400 MB")
     options = parser.parse_args(words)
+    if options.command == "prepare":
+        return _prepare()
     return _lines() if options.command == "lines" else _check(options.conversation)
+
+
+def _prepare() -> int:
+    try:
+        from bot.safety.big import prepare
+
+        print(prepare())
+    except (ImportError, ClassifierMissing) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _check(conversation: bool) -> int:

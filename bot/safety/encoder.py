@@ -1,6 +1,6 @@
-"""A small BERT encoder: token ids in, one vector for each text out.
+"""A BERT encoder: token ids in, one vector for each text out.
 
-Serves the classifier: 6 layers, 384 wide. Low-rank changes that training made
+Low-rank changes that training made
 are added to the weights once, at loading; large products are products.py's.
 Knows nothing of risk, words or thresholds.
 """
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bot.safety.checkpoints import KINDS, epsilon, relative
 from bot.safety.products import product
 
 HEADS = 12
-_EPSILON = 1e-12
 Norm = tuple[Tensor, Tensor]
 
 
@@ -46,23 +46,25 @@ class Encoder:
         w = weights
         self._words = w["embeddings.word_embeddings.weight"]
         self._places = w["embeddings.position_embeddings.weight"]
-        self._kinds = w["embeddings.token_type_embeddings.weight"]
+        self._kinds = w[KINDS]
         self._norm = w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]
         count = len({name.split(".")[2] for name in w if name.startswith("encoder.layer.")})
         self._layers = [_Layer(w, reach, f"encoder.layer.{i}.") for i in range(count)]
+        self._epsilon, self._apart = epsilon(w), relative(w, len(self._places))
 
     def pooled(self, text: Tokens) -> Tensor:
         """Mean and maximum over the text's own tokens: [2 x width]."""
-        hidden = self._embedded(text)
+        hidden, tokens = self._embedded(text), len(text.ids)
+        apart = None if self._apart is None else self._apart[:, :tokens, :tokens]
         for layer in self._layers[:-1]:
-            hidden = layer(hidden)
-        own = self._layers[-1](hidden, text.start)  # what stands before it is not pooled
+            hidden = layer(hidden, apart)
+        own = self._layers[-1](hidden, apart, text.start)  # what stands before it is not pooled
         return torch.cat([own.mean(0), own.amax(0)])
 
     def _embedded(self, text: Tokens) -> Tensor:
         kinds = (torch.arange(len(text.ids)) < text.start).long()
         hidden = self._words[list(text.ids)] + self._places[: len(text.ids)] + self._kinds[kinds]
-        return _normed(hidden, self._norm)
+        return _normed(hidden, self._norm, self._epsilon)
 
 
 class _Layer:
@@ -83,22 +85,26 @@ class _Layer:
             product(w[f"{name}{part}.weight"], w[f"{name}{part}.bias"], reach.get(name + part))
             for part in ("attention.output.dense", "intermediate.dense", "output.dense")
         )
+        self._epsilon = epsilon(w)
         self._norms: list[Norm] = [
             (w[f"{name}{part}.weight"], w[f"{name}{part}.bias"])
             for part in ("attention.output.LayerNorm", "output.LayerNorm")
         ]
 
-    def __call__(self, hidden: Tensor, first: int = 0) -> Tensor:
-        """The tokens from `first` on, having seen all: [tokens, width]."""
+    def __call__(self, hidden: Tensor, apart: Tensor | None = None, first: int = 0) -> Tensor:
+        """The tokens from `first` on, having seen all: [tokens, width]. `apart` joins scores."""
         tokens, width = hidden.shape
         kept = hidden[first:]
         query = self._query(kept).view(-1, HEADS, width // HEADS).transpose(0, 1)
         key, value = self._pair(hidden).view(tokens, 2, HEADS, -1).permute(1, 2, 0, 3)
-        seen = torch.bmm(query, key.transpose(1, 2)).softmax(-1)
-        seen = torch.bmm(seen, value).transpose(0, 1).reshape(-1, width)
-        kept = _normed(kept + self._out(seen), self._norms[0])
-        return _normed(kept + self._down(functional.gelu(self._up(kept))), self._norms[1])
+        scores = torch.bmm(query, key.transpose(1, 2))
+        if apart is not None:
+            scores = scores + apart[:, first:]
+        seen = torch.bmm(scores.softmax(-1), value).transpose(0, 1).reshape(-1, width)
+        kept = _normed(kept + self._out(seen), self._norms[0], self._epsilon)
+        inner = self._down(functional.gelu(self._up(kept)))
+        return _normed(kept + inner, self._norms[1], self._epsilon)
 
 
-def _normed(x: Tensor, norm: Norm) -> Tensor:
-    return functional.layer_norm(x, x.shape[-1:], *norm, eps=_EPSILON)
+def _normed(x: Tensor, norm: Norm, epsilon: float) -> Tensor:
+    return functional.layer_norm(x, x.shape[-1:], *norm, eps=epsilon)

@@ -7,7 +7,7 @@ see it in `health()`. Knows nothing of rules or policy; keeps no text.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from bot.safety.policy import CALMER, DOUBTS, LEANS
@@ -25,22 +25,32 @@ log = logging.getLogger(__name__)
 class Judge(Protocol):
     """What is asked of a classifier."""
 
-    manifest: Manifest
+    @property
+    def manifest(self) -> Manifest:
+        """Its limits, and its version."""
 
     def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:
         """Raises nothing that is expected."""
 
 
-def shipped_judge(words: Words) -> Judge:
-    """The classifier that comes with Lanner; raises ClassifierMissing."""
+def shipped_judge(words: Words, *, at_once: bool = True) -> Judge:
+    """The classifier that comes with Lanner; raises ClassifierMissing.
+
+    Without `at_once` its second reader joins some seconds later.
+    """
     try:
+        from bot.safety.big import second_reader
         from bot.safety.classifier import Classifier
+        from bot.safety.readers import TwoReaders
     except (ImportError, OSError) as error:  # torch's own libraries may be what is missing
         raise ClassifierMissing(
             f"PyTorch cannot be loaded ({type(error).__name__}), so the crisis classifier is off "
             "and the rules work alone. Run `make` again."
         ) from error
-    return Classifier.load(words)
+    first = Classifier.load(words)
+    both = TwoReaders(first, lambda: second_reader(first.reader))
+    (both.complete if at_once else both.begin)()
+    return both
 
 
 class Meaning:
@@ -48,7 +58,6 @@ class Meaning:
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
-        self._limits = judge.manifest.thresholds
         self._trouble = ""
         self._since = 0
 
@@ -61,7 +70,9 @@ class Meaning:
         """Not well while a failure is recent."""
         if self._trouble:
             return Health(ok=False, sentence=self._trouble)
-        return Health(ok=True, sentence=f"Rules and classifier {self.version} work.")
+        without = getattr(self._judge, "trouble", "")
+        works = f"Rules and classifier {self.version} work."
+        return Health(ok=True, sentence=f"{works} {without}".strip())
 
     def alone(self, text: str) -> tuple[Finding, ...]:
         """What the message means by itself."""
@@ -97,11 +108,12 @@ class Meaning:
 
     def _found(self, source: str, scores: Scores, limits: str) -> tuple[Finding, ...]:
         limits = _FOREIGN if scores.foreign else limits
-        level = self._level(scores, limits)
+        known = self._judge.manifest.thresholds
+        level = _level(scores, limits, known)
         refuse = _REFUSALS.get(scores.category) if level >= Level.HIGH else None
         name = f"{source}.{scores.category}"
         found = Finding(name, int(level), refuse, score=round(scores.high, 3))
-        high, limit = scores.high, self._limits.get
+        high, limit = scores.high, known.get
         markers = (
             (LEANS, high >= limit(f"{limits}.lean", 1.0)),
             (DOUBTS, high < limit(f"{limits}.doubt", 0.0)),
@@ -109,8 +121,9 @@ class Meaning:
         )
         return found, *(Finding(marker, 0) for marker, met in markers if met)
 
-    def _level(self, scores: Scores, limits: str) -> Level:
-        if scores.high >= self._limits[f"{limits}.high"]:
-            grave = scores.imminent >= self._limits[f"{limits}.imminent"]
-            return Level.IMMINENT if grave and scores.category != "method" else Level.HIGH
-        return Level.CONCERN if scores.concern >= self._limits[f"{limits}.concern"] else Level.NONE
+
+def _level(scores: Scores, limits: str, known: Mapping[str, float]) -> Level:
+    if scores.high >= known[f"{limits}.high"]:
+        grave = scores.imminent >= known[f"{limits}.imminent"]
+        return Level.IMMINENT if grave and scores.category != "method" else Level.HIGH
+    return Level.CONCERN if scores.concern >= known[f"{limits}.concern"] else Level.NONE

@@ -1,7 +1,8 @@
 """Turns a message, and what the person wrote before it, into tokens for the encoder.
 
 Training and serving read with the same eyes: disguises, slang and typing
-errors are undone first, as for the rules. Knows nothing of risk.
+errors are undone first, as for the rules, and what is foreign is put into English word by word.
+Knows nothing of risk.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.safety.encoder import Tokens
-from bot.safety.normalise import unspaced
+from bot.safety.gloss import Gloss
+from bot.safety.normalise import fold, unspaced
 from bot.safety.words import Words
 
 CONTEXT_TURNS = 3  # earlier messages of the person that are read beside the newest
@@ -37,7 +39,7 @@ class Reader:
         self._tokenizer: Any = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._words = words
+        self._words, self._gloss = words, Gloss.load(lambda word: fold(word, words))
 
     def windows(self, text: str, earlier: Sequence[str] = ()) -> list[Tokens]:
         """At least one; `earlier` is oldest first."""
@@ -57,7 +59,7 @@ class Reader:
         return sum(word in self._words.english for word in found) < _ENGLISH * len(found)
 
     def _ids(self, text: str) -> list[int]:
-        plain = readable(text[:_MOST_CHARACTERS], self._words)
+        plain = readable(self._gloss.english(text[:_MOST_CHARACTERS]), self._words)
         found: list[int] = self._tokenizer.encode(plain, add_special_tokens=False).ids
         return found
 

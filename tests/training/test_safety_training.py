@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,17 +17,17 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from bot.safety.classifier import Classifier, encoder_folder, encoder_weights
-from bot.safety.encoder import Encoder
+from bot.safety.encoder import Encoder, Tokens
 from bot.safety.reading import Reader
 from bot.safety.scores import LIMITS, Manifest
 from bot.safety.words import Words
 from training.safety import calibrate
-from training.safety.augment import varied
+from training.safety.augment import rough, varied
 from training.safety.examples import CATEGORIES, DataError, Example, _message, written
-from training.safety.fit import SHIPPED
+from training.safety.fit import SHIPPED, sound
 from training.safety.leaks import leaks
 from training.safety.learn import Recipe, learn, logits
-from training.safety.loss import Pull, loss
+from training.safety.loss import Pull, distance, loss
 from training.safety.near import near
 from training.safety.net import LEVELS, Net, Shape, _Changed, batch
 from training.safety.reach import reach
@@ -108,7 +109,7 @@ def test_a_run_that_was_ended_goes_on_exactly(net: Net, reader: Reader, tmp_path
 @needs_encoder
 def test_what_is_shipped_serves_as_it_learnt(net: Net, reader: Reader, tmp_path: Path) -> None:
     page = {
-        "date": "2026-11-25", "encoder": {"sha256": "x"}, "scale": RECIPE.shape.scale,
+        "date": "2026-11-25", "encoder": {"name": "x", "sha256": "x"}, "scale": RECIPE.shape.scale,
         "categories": CATEGORIES, "platt": [[1.0, 0.0]] * 3,
         "thresholds": dict.fromkeys(LIMITS, 0.5),
     }  # fmt: skip
@@ -246,3 +247,53 @@ def test_the_manifest_says_what_was_learnt_from_and_how_well() -> None:
     assert set(page["data"]) == {"train", "dev", "holdout"}
     assert page["figures"]["holdout"]["high"]["area"] > 0.5
     assert (SHIPPED / "change.safetensors").stat().st_size < 4_000_000
+
+
+@needs_encoder
+def test_a_network_comes_to_say_what_the_one_says_that_it_learns_from(
+    net: Net, reader: Reader
+) -> None:
+    begun = learn(ROWS, reader, encoder_folder(), replace(RECIPE, epochs=0), teacher=net)
+    taught = learn(ROWS, reader, encoder_folder(), replace(RECIPE, epochs=6), teacher=net)
+    wanted = logits(net, ROWS, reader)[:, :LEVELS]
+
+    def apart(other: Net) -> float:
+        return float(np.abs(logits(other, ROWS, reader)[:, :LEVELS] - wanted).mean())
+
+    assert apart(taught) < 0.5 * apart(begun)
+
+
+def test_the_distance_is_nothing_for_the_same_and_grows() -> None:
+    wanted = torch.randn(4, LEVELS + len(CATEGORIES))
+    assert distance(wanted, wanted, Pull()).abs().max() < 1e-5
+    near, far = (distance(wanted + by, wanted, Pull()).sum() for by in (0.1, 1.0))
+    assert 0 < near < far
+
+
+@given(
+    st.lists(st.integers(200, 999), min_size=1, max_size=60),
+    st.lists(st.integers(200, 999), min_size=1, max_size=60),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_what_is_made_rough_keeps_its_ends_and_what_was_said_before(
+    own: list[int], theirs: list[int], before: bool, seed: int
+) -> None:
+    head = (101, 7, 8, 102) if before else (101,)
+    window = Tokens((*head, *own, 102), len(head) if before else 0)
+    made = rough(window, Tokens((101, *theirs, 102)), random.Random(seed))
+    assert made.ids[: len(head)] == head
+    assert made.ids[-1] == 102
+    assert made.start == window.start
+    assert set(made.ids[len(head) : -1]) <= {*own, *theirs}
+    assert len(made.ids) > len(head) + 1
+
+
+@needs_encoder
+def test_a_member_that_was_lost_on_its_way_is_left_out(net: Net, reader: Reader) -> None:
+    lost = learn(ROWS, reader, encoder_folder(), replace(RECIPE, epochs=0))
+    with torch.no_grad():
+        lost.second.weight.neg_()
+    backwards = logits(lost, ROWS, reader)[:, 1].astype(float)
+    assert calibrate.area(backwards, np.array([e.level > 1 for e in ROWS])) < 0.97
+    assert sound([net, lost], ROWS, reader) == [net]

@@ -1,12 +1,15 @@
 """Writes a message as other thumbs would have: slips, no punctuation, run-ons.
 
-Keeps what it says, so the label stays. Knows nothing of labels.
+`varied` keeps what it says, so the label stays. `rough` does not: what it makes can only be
+judged by a network that is learnt from. Knows nothing of labels.
 """
 
 from __future__ import annotations
 
 import random
 import re
+
+from bot.safety.encoder import Tokens
 
 _KEYS = {"a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj",
          "i": "uo", "j": "hk", "k": "jl", "l": "k", "m": "n", "n": "bm", "o": "ip", "p": "o",
@@ -59,3 +62,27 @@ def _slips(text: str, random_: random.Random) -> str:
         else:
             out[at] = random_.choice(_KEYS.get(out[at].lower(), out[at]))
     return "".join(out)
+
+
+_PART, _HOLES, _SWAPS = 0.35, 0.65, 0.85  # of what is made rough; the rest is put together
+_GONE, _OTHER = 0.15, 0.15  # shares of tokens
+_LONGEST = 70
+
+
+def rough(window: Tokens, other: Tokens, random_: random.Random) -> Tokens:
+    """A part of the text, or the text with holes, with words of another, or put together."""
+    first = max(window.start, 1)
+    own, theirs = [*window.ids[first:-1]], [*other.ids[max(other.start, 1) : -1]]
+    dice = random_.random()
+    if len(own) < 3 or not theirs:
+        return window
+    if dice < _PART:
+        at = random_.randrange(len(own) - 2)
+        own = own[at : at + max(3, int(len(own) * random_.uniform(0.3, 0.9)))]
+    elif dice < _HOLES:
+        own = [token for token in own if random_.random() > _GONE] or own
+    elif dice < _SWAPS:
+        own = [random_.choice(theirs) if random_.random() < _OTHER else token for token in own]
+    else:
+        own = (own + theirs if random_.random() < 0.5 else theirs + own)[:_LONGEST]
+    return Tokens((*window.ids[:first], *own, window.ids[-1]), window.start)

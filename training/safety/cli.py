@@ -43,15 +43,13 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(data=None, epochs=None, out=None, seed=None, keep=None, start=None)
+    parser.set_defaults(data=None, out=None, keep=None, first_alone=False)
     commands = parser.add_subparsers(dest="command")
     fit = commands.add_parser("fit", help="train and ship (the default)")
     fit.add_argument("--data", type=Path, help="also learn from the training parts under here")
-    fit.add_argument("--epochs", type=int)
-    fit.add_argument("--seed", type=int)
     fit.add_argument("--out", type=Path, help="write somewhere else than where the gate loads")
     fit.add_argument("--keep", type=Path, help="keep each epoch in this file and go on from it")
-    fit.add_argument("--start", type=Path, help="let the network that is kept there learn on")
+    fit.add_argument("--first-alone", action="store_true", help="without the second reader")
     report = commands.add_parser("report", help="measure the gate on every set")
     report.add_argument("data", type=Path, nargs="?", help="the folder of the evaluation sets")
     report.add_argument("--out", type=Path, default=Path("safety_report"))
@@ -64,12 +62,13 @@ def _parser() -> argparse.ArgumentParser:
 def _fit(options: argparse.Namespace) -> int:
     import torch
 
+    from bot.safety.big import big_folder
     from training.safety.fit import SHIPPED, fit
-    from training.safety.learn import Recipe
+    from training.safety.learn import Recipes
 
     torch.set_num_threads(1)  # texts are short: more threads only wait for each other
-    chosen = {k: v for k in ("epochs", "seed") if (v := getattr(options, k)) is not None}
-    fit(options.data, Recipe(**chosen), _say, options.out or SHIPPED, options.keep, options.start)
+    big = None if options.first_alone else big_folder()
+    fit(options.data, Recipes(), _say, options.out or SHIPPED, options.keep, big)
     return 0
 
 

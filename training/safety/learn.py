@@ -23,7 +23,7 @@ from torch.optim import AdamW
 from bot.safety.classifier import together
 from bot.safety.reading import Reader
 from training.safety.examples import Example, emphasised
-from training.safety.loss import Pull, loss
+from training.safety.loss import Pull, distance, loss
 from training.safety.net import Net, Shape, batch, build
 from training.safety.windows import Row, Windows
 
@@ -49,6 +49,14 @@ class Recipe:
     shape: Shape = field(default_factory=Shape)
 
 
+@dataclass(frozen=True, slots=True)
+class Recipes:
+    """Of the two readers. The first learns from the second, for longer and of rougher texts."""
+
+    second: Recipe = Recipe(epochs=4, rate=4e-4, members=4)
+    first: Recipe = Recipe(epochs=12, rows=96, rate=7e-4, members=4, kept=64, shape=Shape(rank=32))
+
+
 def learn(
     examples: Sequence[Example],
     reader: Reader,
@@ -56,20 +64,19 @@ def learn(
     recipe: Recipe,
     keep: Path | None = None,
     member: int = 0,
-    start: Path | None = None,
+    teacher: Net | None = None,
 ) -> Net:
     """Fit the low-rank changes and the head; the same seed gives the same network.
 
+    With a `teacher` it learns what that network says, of rougher texts too, instead of labels.
+
     Members begin alike and see the messages in different dress and order. With `keep` each
-    epoch is kept in that file, and a run that was ended goes on from it. `start` is such a file
-    of another run, whose network learns on.
+    epoch is kept in that file, and a run that was ended goes on from it.
     """
     torch.manual_seed(recipe.seed)
     net = build(folder, recipe.shape, recipe.drop, device())
-    if start is not None:
-        net.load_state_dict(_load(start)["net"])
-    windows = Windows(emphasised(examples, recipe.hard), reader)
-    run = _Run(recipe, net, windows)
+    told = emphasised(examples, recipe.hard)
+    run = _Run(recipe, net, Windows(told, reader, roughly=teacher is not None), teacher)
     done = run.resume(keep)
     for epoch in range(done, recipe.epochs):
         dice = _dice(recipe, member, "epoch", epoch)
@@ -85,8 +92,10 @@ def learn(
 class _Run:
     """What changes while a network learns, and can be kept."""
 
-    def __init__(self, recipe: Recipe, net: Net, windows: Windows) -> None:
-        self.recipe, self.net, self.windows = recipe, net, windows
+    def __init__(
+        self, recipe: Recipe, net: Net, windows: Windows, teacher: Net | None = None
+    ) -> None:
+        self.recipe, self.net, self.windows, self.teacher = recipe, net, windows, teacher
         self.device = next(net.parameters()).device
         self.mean = {name: value.clone() for name, value in net.state_dict().items()}
         self.optimiser = AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
@@ -120,10 +129,18 @@ class _Run:
             total += self._learn(rows, 1 / len(batches))
         return total / sum(map(len, batches))
 
+    def _wrong(self, rows: Sequence[Row]) -> torch.Tensor:
+        texts = batch([row.tokens for row in rows], self.device)
+        out: torch.Tensor = self.net(*texts)
+        if self.teacher is None:
+            return loss(out, [row.example for row in rows], self.recipe.pull)
+        with torch.no_grad():
+            wanted = self.teacher(*texts)
+        return distance(out, wanted, self.recipe.pull)
+
     def _learn(self, rows: Sequence[Row], share: float) -> float:
         """`share`: of an epoch."""
-        out = self.net(*batch([row.tokens for row in rows], self.device))
-        wrong = loss(out, [row.example for row in rows], self.recipe.pull)
+        wrong = self._wrong(rows)
         self.optimiser.zero_grad()
         wrong.mean().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -137,7 +154,7 @@ class _Run:
         )
         for row, each in zip(rows, wrong.tolist(), strict=True):
             self.windows.wrong[row.at] = each
-        return wrong.sum().item()
+        return float(wrong.sum().item())
 
 
 def device() -> torch.device:

@@ -16,6 +16,7 @@ from training.safety.examples import CATEGORIES, Example
 from training.safety.net import LEVELS
 
 NO_CATEGORY = -100  # cross entropy passes it over
+_NEAR = 0.25  # of a squared distance of logits, beside the kinds
 HIGH = 1  # the place of "at least high" among the levels
 
 
@@ -46,6 +47,17 @@ def loss(out: Tensor, examples: Sequence[Example], pull: Pull) -> Tensor:
     category = functional.cross_entropy(out[:, LEVELS:], kinds, reduction="none")
     each = (levels * counts).sum(1) + pull.category * category
     return each * weight
+
+
+def distance(out: Tensor, wanted: Tensor, pull: Pull) -> Tensor:
+    """How far each text's logits are from another network's: [texts]."""
+    counts = torch.tensor(pull.levels, device=out.device)
+    levels = (out[:, :LEVELS] - wanted[:, :LEVELS]) ** 2 * counts
+    kinds = functional.kl_div(
+        out[:, LEVELS:].log_softmax(1), wanted[:, LEVELS:].log_softmax(1),
+        reduction="none", log_target=True,
+    )  # fmt: skip
+    return _NEAR * levels.sum(1) + pull.category * kinds.sum(1)
 
 
 def _targets(examples: Sequence[Example], pull: Pull) -> tuple[Tensor, Tensor]:

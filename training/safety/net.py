@@ -1,4 +1,4 @@
-"""The classifier as torch sees it while it learns: MiniLM, low-rank changes, a small head.
+"""The classifier as torch sees it while it learns: an encoder, low-rank changes, a small head.
 
 Every layer from `Shape.first` on learns a low-rank change; what is below stays
 as published. Only the changes and the head are shipped. Serving does the same
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bot.safety.checkpoints import KINDS, epsilon, published, relative
 from bot.safety.encoder import HEADS, Tokens
 
 _CPU = torch.device("cpu")
@@ -90,7 +90,7 @@ class Layer(nn.Module):
         self, w: Mapping[str, Tensor], name: str, shape: Shape | None, drop: float
     ) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(drop)
+        self.dropout, self.epsilon = nn.Dropout(drop), epsilon(w)
         parts = {"query": "attention.self.query", "key": "attention.self.key",
                  "value": "attention.self.value", "out": "attention.output.dense",
                  "up": "intermediate.dense", "down": "output.dense"}  # fmt: skip
@@ -103,8 +103,8 @@ class Layer(nn.Module):
             for where in ("attention.output.LayerNorm", "output.LayerNorm")
         ]
 
-    def forward(self, hidden: Tensor, real: Tensor) -> Tensor:
-        """`hidden` [texts, tokens, width]; `real` marks what is not padding."""
+    def forward(self, hidden: Tensor, seeing: Tensor) -> Tensor:
+        """`hidden` [texts, tokens, width]; `seeing` joins the scores, or marks no padding."""
         rows, length, width = hidden.shape
 
         def split(x: Tensor) -> Tensor:
@@ -112,12 +112,12 @@ class Layer(nn.Module):
 
         seen = functional.scaled_dot_product_attention(
             split(self.query(hidden)), split(self.key(hidden)), split(self.value(hidden)),
-            attn_mask=real[:, None, None, :],
+            attn_mask=seeing,
         )  # fmt: skip
         seen = self.out(seen.transpose(1, 2).reshape(rows, length, width))
-        hidden = _norm(hidden + self.dropout(seen), self.norms[0])
+        hidden = _norm(hidden + self.dropout(seen), self.norms[0], self.epsilon)
         inner = functional.gelu(self.up(hidden))
-        return _norm(hidden + self.dropout(self.down(inner)), self.norms[1])
+        return _norm(hidden + self.dropout(self.down(inner)), self.norms[1], self.epsilon)
 
 
 class Net(nn.Module):
@@ -134,6 +134,7 @@ class Net(nn.Module):
         self.layers = nn.ModuleList(self.encoder)  # so that torch finds what learns
         width = w["embeddings.LayerNorm.weight"].shape[0]
         self.dropout = nn.Dropout(drop)
+        self.earlier = nn.Parameter(torch.zeros(width))  # marks what was said before
         self.first = nn.Linear(2 * width, shape.hidden)
         self.second = nn.Linear(shape.hidden, LEVELS + shape.categories)
 
@@ -141,8 +142,9 @@ class Net(nn.Module):
         """`ids` [texts, tokens] with 0 as padding, `own` marks the newest message's tokens."""
         real = ids != 0
         hidden = self._embedded(ids, own | ~real)
+        seeing = self._seeing(real)
         for layer in self.encoder:
-            hidden = layer(hidden, real)
+            hidden = layer(hidden, seeing)
         inside = own[..., None]
         mean = (hidden * inside).sum(1) / inside.sum(1)
         most = hidden.masked_fill(~inside, -1e4).amax(1)
@@ -150,14 +152,20 @@ class Net(nn.Module):
         logits: Tensor = self.second(self.dropout(functional.gelu(inner)))
         return logits
 
+    def _seeing(self, real: Tensor) -> Tensor:
+        apart, mask = relative(self.weights, real.shape[1]), real[:, None, None, :]
+        return mask if apart is None else apart.masked_fill(~mask, -1e4)
+
     def _embedded(self, ids: Tensor, newest: Tensor) -> Tensor:
         w = self.weights
         hidden = (
             w["embeddings.word_embeddings.weight"][ids]
             + w["embeddings.position_embeddings.weight"][: ids.shape[1]]
-            + w["embeddings.token_type_embeddings.weight"][(~newest).long()]
+            + w[KINDS][(~newest).long()]
+            + (~newest)[..., None] * self.earlier
         )
-        return _norm(hidden, (w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]))
+        pair = w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]
+        return _norm(hidden, pair, epsilon(w))
 
     def changes(self) -> Iterator[tuple[str, LowRank]]:
         """What learns in the encoder, by the checkpoint's names."""
@@ -181,7 +189,7 @@ class _Frozen(nn.Module):
 
 def build(folder: Path, shape: Shape, drop: float = 0.1, device: torch.device = _CPU) -> Net:
     """The published encoder with fresh low-rank changes and a fresh head."""
-    weights = load_file(folder / "model.safetensors", device=str(device))
+    weights = published(folder / "model.safetensors", device=str(device))
     return Net(weights, shape, drop).to(device)
 
 
@@ -196,5 +204,5 @@ def batch(rows: Sequence[Tokens], device: torch.device = _CPU) -> tuple[Tensor, 
     return ids.to(device), own.to(device)
 
 
-def _norm(x: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
-    return functional.layer_norm(x, x.shape[-1:], *pair, eps=1e-12)
+def _norm(x: Tensor, pair: tuple[Tensor, Tensor], epsilon: float) -> Tensor:
+    return functional.layer_norm(x, x.shape[-1:], *pair, eps=epsilon)

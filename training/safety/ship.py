@@ -15,6 +15,7 @@ import numpy as np
 from safetensors.numpy import save
 from torch import Tensor
 
+from bot.safety.classifier import EARLIER
 from training.safety.net import Net
 
 
@@ -23,6 +24,7 @@ def tensors(net: Net) -> dict[str, Any]:
     found: dict[str, Tensor] = {}
     for name, layer in net.changes():
         found[f"{name}.up"], found[f"{name}.down"] = layer.up, layer.down
+    found[EARLIER] = net.earlier
     for part in ("first", "second"):
         linear = getattr(net, part)
         found[f"head.{part}.weight"], found[f"head.{part}.bias"] = linear.weight, linear.bias
@@ -45,7 +47,8 @@ def ship(net: Net, manifest: Mapping[str, Any], folder: Path, sizes: Mapping[str
     weights = folder / "change.safetensors"
     weights.write_bytes(save(tensors(net) | _halves({f"{n}.reach": t for n, t in sizes.items()})))
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    version = f"minilm-{manifest['date']}-{digest[:8]}"
+    kind = "mpnet" if "mpnet" in manifest["encoder"]["name"] else "minilm"
+    version = f"{kind}-{manifest['date']}-{digest[:8]}"
     page = {"version": version, **manifest, "sha256": digest}
     text = json.dumps(page, indent=1, ensure_ascii=False)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")

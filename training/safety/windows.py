@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.safety.encoder import Tokens
 from bot.safety.reading import Reader
-from training.safety.augment import varied
+from training.safety.augment import rough, varied
 from training.safety.examples import Example
 
 LONGEST = 72  # tokens of a message in one step of training
 MINGLED = 0.2  # share of messages that are read together with an ordinary one
 LED_UP_TO = 0.08  # share of lone messages that get ordinary earlier ones
 EASY, AGAIN = 0.5, 0.4  # this share of an epoch is easy; so much of it is in the next one too
+ROUGH = 0.45  # share of texts that are made rough, for a network that learns from another
 _POOL = 16  # batches that are sorted by length together
 _SHORT = 120  # letters of an ordinary message that is put beside another
 _FORMS = ("{0} {1}", "{1} {0}", "{1}. {0}", "{0}\n{1}", "{1} {0} {2}")
@@ -38,8 +39,10 @@ class Row:
 class Windows:
     """The examples of a run; `drawn` gives them anew for each epoch."""
 
-    def __init__(self, examples: Sequence[Example], reader: Reader) -> None:
-        self._examples, self._reader = examples, reader
+    def __init__(
+        self, examples: Sequence[Example], reader: Reader, *, roughly: bool = False
+    ) -> None:
+        self._examples, self._reader, self._roughly = examples, reader, roughly
         self._quiet = [e.text for e in examples if e.level == 0 and len(e.text) < _SHORT]
         self.wrong = [math.inf] * len(examples)  # by how much, when it was last seen
 
@@ -51,6 +54,14 @@ class Windows:
             for at, e in enumerate(self._examples)
             if self.wrong[at] >= easy or random_.random() < AGAIN
         ]
+        if self._roughly:
+            whole = [row.tokens for row in rows]
+            rows = [
+                replace(row, tokens=rough(row.tokens, random_.choice(whole), random_))
+                if random_.random() < ROUGH
+                else row
+                for row in rows
+            ]
         random_.shuffle(rows)
         pools = [rows[at : at + size * _POOL] for at in range(0, len(rows), size * _POOL)]
         found = []

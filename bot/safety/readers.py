@@ -1,0 +1,64 @@
+"""Two readers of a message: a quick one for all, and a better one for what may be danger.
+
+The better one knows far more English and takes ten times as long, so it is asked only where the
+quick one sees any chance of danger: about one ordinary message in four. Without it the quick one
+decides alone, by limits of its own. Knows nothing of rules, policy or people.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from bot.safety.classifier import Classifier
+from bot.safety.scores import ClassifierMissing, Manifest, Scores
+
+ASK = "second.ask"  # the least chance of danger that the second is asked about
+log = logging.getLogger(__name__)
+
+
+class TwoReaders:
+    """Implements meaning.Judge. `load` gives the second; raises ClassifierMissing."""
+
+    def __init__(self, first: Classifier, load: Callable[[], Classifier]) -> None:
+        self._first, self._load = first, load
+        self._second: Classifier | None = None
+        self._manifest, self._without = first.manifest, ""
+        self._loading: threading.Thread | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """That of who decides now: the second's limits are those of both together."""
+        return self._manifest
+
+    @property
+    def trouble(self) -> str:
+        """Why the first reads alone, for the operator; empty where both read."""
+        return self._without
+
+    def begin(self) -> None:
+        """Load the second beside everything else; until it is there the first reads alone."""
+        self._loading = threading.Thread(target=self.complete, name="second reader", daemon=True)
+        self._loading.start()
+
+    def complete(self) -> None:
+        """Load the second now."""
+        try:
+            second = self._load()
+            both = f"{self._first.manifest.version}+{second.manifest.version}"
+            self._second, self._manifest = second, replace(second.manifest, version=both)
+        except ClassifierMissing as missing:
+            self._without = str(missing)
+            log.warning("%s", missing)
+
+    def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:
+        """See Classifier.judge."""
+        second, reader = self._second, self._first.reader
+        windows, foreign = reader.windows(text, earlier), reader.is_foreign(text)
+        scores = self._first.of(windows, foreign=foreign)
+        if second is None or scores.high < second.manifest.thresholds[ASK]:
+            return scores
+        better = second.of(windows, foreign=foreign)
+        return replace(better, partly=better.partly or scores.partly)
