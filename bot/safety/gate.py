@@ -14,12 +14,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from bot.safety.affirming import affirms
 from bot.safety.age import says_minor
 from bot.safety.disguise import hidden_danger
 from bot.safety.guard import SentenceGuard
 from bot.safety.meaning import Judge, Meaning, shipped_judge
 from bot.safety.normalise import Sentence, normalise
 from bot.safety.policy import (
+    AFFIRMS,
     SAME_SENTENCE,
     WINDOW,
     Verdict,
@@ -164,6 +166,8 @@ class SafetyGate:
             findings.setdefault(hidden.id, hidden)
         if says_minor(text):
             findings.setdefault(_MINOR.id, _MINOR)
+        if affirms(text):
+            findings.setdefault(AFFIRMS, Finding(AFFIRMS, 0))
         meant = self._meaning.alone(text) if self._meaning else ()
         self._seen[key] = found = weighed(tuple(findings.values()), meant)
         while len(self._seen) > _REMEMBERED:

@@ -14,6 +14,7 @@ from bot.safety.types import Level
 WINDOW = 8  # earlier messages of the person that still count
 LEANS = "marker.leans"  # the classifier is not sure, but a sign that a rule found is enough
 DOUBTS = "marker.doubts"  # the classifier is sure that there is no danger
+AFFIRMS = "marker.affirms"  # a bare yes
 CALMER = "marker.calmer"  # after what was said before, the classifier hears little danger
 _BY_CLASSIFIER = ("classifier", "context")
 BY_QUESTIONNAIRE = "suicide.questionnaire"
@@ -112,9 +113,9 @@ def judge_conversation(
     """
     if safe:  # plain words outweigh what the classifier makes of them after what came before
         now = [f for f in now if f.category not in _BY_CLASSIFIER]
-    if _answered(held, earlier[-_DECAY:]) and any(f.id == DOUBTS for f in now):
-        # After danger every word sounds of it. A bare "yes" is not enough to be sure of, and is
-        # not doubted.
+    known = {f.id for f in now}
+    if _answered(held, earlier[-_DECAY:]) and DOUBTS in known and AFFIRMS not in known:
+        # After danger every word sounds of it, and a bare "yes" is it.
         now = [replace(f, level=min(f.level, 1)) if f.category == "context" else f for f in now]
     verdict = judge_message(now)
     level, rules = int(verdict.level), list(verdict.rules)

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.safety.affirming import affirms
 from bot.safety.gate import SafetyGate
 from bot.safety.rules import Rule, RuleBook
 from bot.safety.types import HistoryTurn, Level
@@ -208,5 +209,8 @@ def test_after_danger_calm_words_do_not_get_its_fixed_text_again_and_an_answer_t
         assert found.level is Level.CONCERN
         said, held = [*said, calm], found.level
     danger = tuple(HistoryTurn("user", words) for words in ("hello", "I want to kill myself"))
-    assert not gate.assess("yes", danger, Level.HIGH).model_may_answer
+    for answer in ("yes", "Yeah.", "i do", "I think so", "ja", "sí", "हाँ", "iya"):
+        assert not gate.assess(answer, danger, Level.HIGH).model_may_answer, answer
+    for other in ("I", "", "do you like tea", "yes the soup was good today"):
+        assert not affirms(other)
     assert not gate.assess("I have the pills here", danger, Level.HIGH).model_may_answer

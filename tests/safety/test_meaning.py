@@ -133,7 +133,7 @@ def test_no_classifier_outweighs_a_plain_intent() -> None:
     assert gate(doubting(0.0)).assess("I took all the pills").level is Level.IMMINENT
 
 
-def test_what_the_encoder_hardly_knows_has_its_own_limits_and_is_never_doubted() -> None:
+def test_what_is_not_english_has_its_own_limits_and_is_doubted_by_no_other() -> None:
     assert gate(doubting(0.85, foreign=True)).assess(PLAIN).model_may_answer
     assert not gate(doubting(0.85)).assess(PLAIN).model_may_answer
     assert gate(doubting(0.0, foreign=True)).assess(SUBJECT).level is Level.HIGH

@@ -24,7 +24,7 @@ from bot.safety.words import Words
 from training.safety import calibrate
 from training.safety.augment import rough, varied
 from training.safety.examples import CATEGORIES, DataError, Example, _message, written
-from training.safety.fit import SHIPPED, sound
+from training.safety.fit import SHIPPED, beside, sound
 from training.safety.leaks import leaks
 from training.safety.learn import Recipe, learn, logits
 from training.safety.loss import Pull, distance, loss
@@ -243,10 +243,11 @@ def test_a_row_with_an_unknown_label_is_named() -> None:
 
 
 def test_the_manifest_says_what_was_learnt_from_and_how_well() -> None:
-    page = json.loads((SHIPPED / "manifest.json").read_text())
-    assert set(page["data"]) == {"train", "dev", "holdout"}
-    assert page["figures"]["holdout"]["high"]["area"] > 0.5
-    assert (SHIPPED / "change.safetensors").stat().st_size < 4_000_000
+    for folder, most in ((SHIPPED, 6_000_000), (beside(SHIPPED), 12_000_000)):
+        page = json.loads((folder / "manifest.json").read_text())
+        assert set(page["data"]) == {"train", "dev", "holdout"}
+        assert page["figures"]["holdout"]["high"]["area"] > 0.5
+        assert (folder / "change.safetensors").stat().st_size < most
 
 
 @needs_encoder
