@@ -163,7 +163,8 @@ class Lanner:
         for service in self.background:
             service.start()
         menus = table.set_menus(self.bot, self.services.admins)
-        self._tasks = [asyncio.create_task(self._load()), asyncio.create_task(menus)]
+        reading = asyncio.to_thread(self.gate.complete)
+        self._tasks = [asyncio.create_task(each) for each in (self._load(), menus, reading)]
         settle()
 
     async def run(self) -> None:

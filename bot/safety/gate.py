@@ -90,6 +90,11 @@ class SafetyGate:
             log.warning("%s", missing)
             return cls(None, unspoken=unspoken, why_alone=str(missing))
 
+    def complete(self) -> None:
+        """Load what was left for later; takes seconds, so it is for a thread."""
+        if self._meaning is not None:
+            self._meaning.complete()
+
     @property
     def version(self) -> str:
         """Versions of the rules, the classifier and the texts."""

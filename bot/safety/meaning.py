@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bot.safety.policy import CALMER, DOUBTS, LEANS
 from bot.safety.rules import Finding
@@ -33,10 +33,22 @@ class Judge(Protocol):
         """Raises nothing that is expected."""
 
 
+@runtime_checkable
+class Growing(Protocol):
+    """A judge of which a part may come later, or not at all."""
+
+    @property
+    def trouble(self) -> str:
+        """Why a part is missing; empty where none is."""
+
+    def complete(self) -> None:
+        """Load that part."""
+
+
 def shipped_judge(words: Words, *, at_once: bool = True) -> Judge:
     """The classifier that comes with Lanner; raises ClassifierMissing.
 
-    Without `at_once` its second reader joins some seconds later.
+    Without `at_once` its second reader is not there until `Meaning.complete`.
     """
     try:
         from bot.safety.big import second_reader
@@ -49,7 +61,8 @@ def shipped_judge(words: Words, *, at_once: bool = True) -> Judge:
         ) from error
     first = Classifier.load(words)
     both = TwoReaders(first, lambda: second_reader(first.reader))
-    (both.complete if at_once else both.begin)()
+    if at_once:
+        both.complete()
     return both
 
 
@@ -66,11 +79,16 @@ class Meaning:
         """The classifier's version, recorded with each decision."""
         return self._judge.manifest.version
 
+    def complete(self) -> None:
+        """Load what takes long, where it is not there yet. For a thread."""
+        if isinstance(self._judge, Growing):
+            self._judge.complete()
+
     def health(self) -> Health:
         """Not well while a failure is recent."""
         if self._trouble:
             return Health(ok=False, sentence=self._trouble)
-        without = getattr(self._judge, "trouble", "")
+        without = self._judge.trouble if isinstance(self._judge, Growing) else ""
         works = f"Rules and classifier {self.version} work."
         return Health(ok=True, sentence=f"{works} {without}".strip())
 

@@ -8,7 +8,6 @@ decides alone, by limits of its own. Knows nothing of rules, policy or people.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -26,7 +25,6 @@ class TwoReaders:
         self._first, self._load = first, load
         self._second: Classifier | None = None
         self._manifest, self._without = first.manifest, ""
-        self._loading: threading.Thread | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -38,13 +36,10 @@ class TwoReaders:
         """Why the first reads alone, for the operator; empty where both read."""
         return self._without
 
-    def begin(self) -> None:
-        """Load the second beside everything else; until it is there the first reads alone."""
-        self._loading = threading.Thread(target=self.complete, name="second reader", daemon=True)
-        self._loading.start()
-
     def complete(self) -> None:
-        """Load the second now."""
+        """Load the second, which takes seconds; until it is there the first reads alone."""
+        if self._second is not None:
+            return
         try:
             second = self._load()
             both = f"{self._first.manifest.version}+{second.manifest.version}"

@@ -64,7 +64,7 @@ async def press_twice(house: House, first: str, second: str) -> None:
     pressed = [button(house, data) for data in (first, second)]
     for number, data in pressed:
         house.world.press("you", number, data)
-    await house.until(lambda: house.lanner.inbox.workers())
+    await house.until(lambda: not house.world.presses)
     await house.settled()
 
 

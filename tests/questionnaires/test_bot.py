@@ -313,7 +313,7 @@ async def test_made_up_buttons_harm_nothing(house: House) -> None:
         signed = house.lanner.signer.sign(f"questionnaire{data}", ME)
         markup["inline_keyboard"] = [[{"text": "x", "callback_data": signed}]]
         house.world.press("you", shown, signed)
-        await house.until(lambda: house.lanner.inbox.workers())
+        await house.until(lambda: not house.world.presses)
         await house.settled()
     assert house.lanner.counts.events["handler_error"] == 0
     assert await values(house) == [1]

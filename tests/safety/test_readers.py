@@ -108,9 +108,7 @@ def test_until_the_second_is_there_the_first_reads_alone() -> None:
     second = slow(0.9)
     both = TwoReaders(cast("Classifier", Fake(0.5)), lambda: cast("Classifier", second))
     assert both.judge(PLAIN).high == 0.5
-    both.begin()
-    assert both._loading is not None
-    both._loading.join()
+    SafetyGate(Meaning(both)).complete()
     assert both.judge(PLAIN).high == 0.9
 
 
