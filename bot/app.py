@@ -79,7 +79,8 @@ class Service(Protocol):
         """End, and wait until it has ended."""
 
 
-# A start does not wait for the classifier's second reader.
+# A start does not wait for the classifier's second reader, which is loaded this much later.
+SECOND_AFTER_S = 15.0
 _judge = partial(shipped_judge, at_once=False)
 
 
@@ -163,8 +164,14 @@ class Lanner:
         for service in self.background:
             service.start()
         menus = table.set_menus(self.bot, self.services.admins)
-        reading = asyncio.to_thread(self.gate.complete)
-        self._tasks = [asyncio.create_task(each) for each in (self._load(), menus, reading)]
+        loading = (self._load(), menus, self._complete())
+        self._tasks = [asyncio.create_task(each) for each in loading]
+        settle()
+
+    async def _complete(self) -> None:
+        # What waits since the last life goes first: loading takes a core for some seconds.
+        await asyncio.sleep(SECOND_AFTER_S)
+        await asyncio.to_thread(self.gate.complete)
         settle()
 
     async def run(self) -> None:

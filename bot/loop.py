@@ -6,9 +6,11 @@ Knows loops and the interpreter's lock; knows nothing of what runs on them.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 # How long the loop may wait for a thread that computes (the gate's, the store's) each time that it
@@ -36,3 +38,6 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    # What loading took and gave back stays with the process until glibc is asked for it: 400 MB.
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -135,7 +135,11 @@ def verify(folder: Path, manifest: Manifest) -> None:
 
 def encoder_weights(folder: Path, change: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
     """The published weights with the low-rank `change` added; float32."""
-    weights = published(folder / "model.safetensors")
+    # Copies of what is small: a tensor that is kept keeps the whole file in memory.
+    weights = {
+        name: tensor.clone() if tensor.dim() < 2 or name.startswith("embeddings.") else tensor
+        for name, tensor in published(folder / "model.safetensors").items()
+    }
     mark = change[EARLIER]
     weights[KINDS] = weights[KINDS] + torch.stack([torch.zeros_like(mark), mark])
     for name in [name.removesuffix(".up") for name in change if name.endswith(".up")]:
