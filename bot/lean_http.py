@@ -1,4 +1,4 @@
-"""PTB's calls straight through httpcore: half the processor time of the same calls by httpx.
+"""PTB's calls straight through httpcore, without the two fifths of their time that httpx takes.
 
 httpx stands on httpcore and adds cookies, redirects, authentication and proxies, which the Bot
 API knows nothing of. Files still go by httpx, and so does everything where a proxy is set.

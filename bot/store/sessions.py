@@ -38,7 +38,7 @@ class Sessions(ABC):
 
     @abstractmethod
     def light_read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """As `read`, of rows and no objects: half the processor time."""
+        """As `read`, of rows and no objects, which take less of the processor."""
 
     @abstractmethod
     def light_write(
