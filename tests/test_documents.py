@@ -69,3 +69,10 @@ def test_every_option_that_is_named_is_a_setting() -> None:
     for page in PAGES:
         named = set(re.findall(r"\bLANNER_[A-Z_]*[A-Z]\b", page.read_text()))
         assert {name for name in named if name not in known} <= {"LANNER_PICTURES"}, page
+
+
+def test_every_kind_of_data_file_is_installed_with_the_packages() -> None:
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    kinds = {pattern.removeprefix("*") for pattern in setup["package-data"]["*"]} | {".py"}
+    data = (p for p in (ROOT / "bot").glob("**/data/**/*") if p.is_file())
+    assert {p.suffix for p in data if p.parent.name != "__pycache__"} <= kinds
