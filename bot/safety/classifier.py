@@ -19,7 +19,7 @@ from safetensors.torch import load
 from torch import Tensor
 from torch.nn import functional
 
-from bot.safety.checkpoints import KINDS, published
+from bot.safety.checkpoints import FILE, KINDS, published
 from bot.safety.encoder import Encoder, Tokens
 from bot.safety.products import OneThread
 from bot.safety.reading import Reader
@@ -126,10 +126,10 @@ def digest(file: Path) -> str:
 
 def verify(folder: Path, manifest: Manifest) -> None:
     """Raises ClassifierMissing unless the encoder is the one that training changed."""
-    if digest(folder / "model.safetensors") != manifest.encoder_sha256:
+    if digest(folder / FILE) != manifest.encoder_sha256:
         raise ClassifierMissing(
-            f"The encoder in {folder.name} is not the one that the classifier was trained on, so "
-            "it is off. Run `make` again, with the versions in constraints.txt."
+            f"The encoder of the classifier {manifest.version} is not the one that it was trained "
+            "on, so it is off. Run `make` again, with the versions in constraints.txt."
         )
 
 
@@ -138,7 +138,7 @@ def encoder_weights(folder: Path, change: Mapping[str, Tensor], scale: float) ->
     # Copies of what is small: a tensor that is kept keeps the whole file in memory.
     weights = {
         name: tensor.clone() if tensor.dim() < 2 or name.startswith("embeddings.") else tensor
-        for name, tensor in published(folder / "model.safetensors").items()
+        for name, tensor in published(folder / FILE).items()
     }
     mark = change[EARLIER]
     weights[KINDS] = weights[KINDS] + torch.stack([torch.zeros_like(mark), mark])

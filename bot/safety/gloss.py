@@ -13,15 +13,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 
 from bot.safety.files import data_text
+from bot.safety.normalise import WORD
 
 LANGUAGES = ("de", "es", "fr", "hi", "id", "pt")
 _FOLDER = "gloss"
 _NOTHING = "-"  # a word that is dropped
-# Hindi's vowel signs are no letters to `\w`, and its full stop is one of the block.
-_WORD = re.compile(r"[^\W_\u0964\u0965]+(?:[\u0900-\u0963]+[^\W_\u0964\u0965]*)*")
 _BETWEEN = re.compile(r"[\s'’`´-]*")  # what may stand inside a phrase
 _JOINTS = tuple("'’`´-")  # between two words that are put into English
 _SENTENCE = re.compile(r"[.!?;\n\u0964]+")
@@ -87,7 +85,7 @@ class Gloss:
         text = unicodedata.normalize("NFKC", text).lower()
         words = [
             Word(m.start(), m.end(), m[0], m[0] if m[0].isascii() else self._fold(m[0]))
-            for m in _WORD.finditer(text)
+            for m in WORD.finditer(text)
         ]
         table = self._language(words)
         if table is None:
@@ -102,7 +100,7 @@ class Gloss:
 
     def _language(self, words: Sequence[Word]) -> Table | None:
         """The table that knows most of what English does not; None for English."""
-        foreign = [word for word in words if word.plain not in self._english]
+        foreign = self._foreign(words)
         if len(foreign) < _SHARE * len(words):
             return None
         known: Counter[str] = Counter()
@@ -113,17 +111,19 @@ class Gloss:
                 return self._tables[name]
         return None
 
+    def _foreign(self, words: Sequence[Word]) -> list[Word]:
+        return [word for word in words if word.plain not in self._english]
+
     def _put(self, text: str, words: list[Word], table: Table) -> Iterable[tuple[int, int, str]]:
         """Pieces of a sentence, and what stands for them."""
-        english = sum(word.plain in self._english for word in words)
-        foreign = [word for word in words if word.plain not in self._english]
-        mixed = english > sum(map(table.knows, foreign))
+        foreign = self._foreign(words)
+        mixed = len(words) - len(foreign) > sum(map(table.knows, foreign))
         at = 0
         while at < len(words):
             found = table.find(_unbroken(text, words[at:]))
             count = found[0] if found else 1
             own = words[at : at + count]
-            if found and not (mixed and all(w.plain in self._english for w in own)):
+            if found and not (mixed and not self._foreign(own)):
                 yield own[0].start, own[-1].end, found[1].replace(_NOTHING, "")
             at += count
 
@@ -156,9 +156,3 @@ def _table(language: str, fold: Callable[[str], str]) -> Table:
             if not said.isascii():
                 table.add(fold(said), english)
     return table
-
-
-def glossaries() -> list[str]:
-    """Names of the tables' files, under data."""
-    folder = files("bot.safety") / "data" / _FOLDER
-    return sorted(f"{_FOLDER}/{file.name}" for file in folder.iterdir())

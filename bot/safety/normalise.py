@@ -23,6 +23,8 @@ _SPACED = re.compile(r"(?<![a-z0-9])(?:[a-z][^a-z0-9]{1,3}){3,}[a-z](?![a-z0-9])
 _WORD = re.compile(r"[^\W_]+(?:[\u0900-\u0dff]+[^\W_]*)*|,")
 _ILL = re.compile(r"\b(i|you|he|she|they|we|it)['’`´]ll\b")
 _APOSTROPHE = re.compile(r"(?<=[a-z])['’`´ʼ＇](?=[a-z])")
+# Hindi's vowel signs are no letters to `\w`.
+WORD = re.compile(r"[^\W_]+(?:[\u0900-\u0963]+[^\W_]*)*")
 _LONGEST = 20_000
 _WINDOW, _OVERLAP = 60, 15
 

@@ -1,7 +1,7 @@
 """Two readers of a message: a quick one for all, and a better one for what may be danger.
 
 The better one knows far more English and takes ten times as long, so it is asked only where the
-quick one sees any chance of danger: about one ordinary message in four. Without it the quick one
+quick one sees any chance of danger: about one ordinary message in ten. Without it the quick one
 decides alone, by limits of its own. Knows nothing of rules, policy or people.
 """
 
@@ -12,29 +12,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bot.safety.classifier import Classifier
-from bot.safety.scores import ClassifierMissing, Manifest, Scores
+from bot.safety.scores import ClassifierMissing, Scores
 
 ASK = "second.ask"  # the least chance of danger that the second is asked about
 log = logging.getLogger(__name__)
 
 
 class TwoReaders:
-    """Implements meaning.Judge. `load` gives the second; raises ClassifierMissing."""
+    """Implements meaning.Judge. `load` gives the second; raises ClassifierMissing.
+
+    `manifest` is that of who decides now: the second's limits are those of both together.
+    `trouble` says why the first reads alone, for the operator; empty where both read.
+    """
 
     def __init__(self, first: Classifier, load: Callable[[], Classifier]) -> None:
         self._first, self._load = first, load
         self._second: Classifier | None = None
-        self._manifest, self._without = first.manifest, ""
-
-    @property
-    def manifest(self) -> Manifest:
-        """That of who decides now: the second's limits are those of both together."""
-        return self._manifest
-
-    @property
-    def trouble(self) -> str:
-        """Why the first reads alone, for the operator; empty where both read."""
-        return self._without
+        self.manifest, self.trouble = first.manifest, ""
 
     def complete(self) -> None:
         """Load the second, which takes seconds; until it is there the first reads alone."""
@@ -43,9 +37,9 @@ class TwoReaders:
         try:
             second = self._load()
             both = f"{self._first.manifest.version}+{second.manifest.version}"
-            self._second, self._manifest = second, replace(second.manifest, version=both)
+            self._second, self.manifest = second, replace(second.manifest, version=both)
         except ClassifierMissing as missing:
-            self._without = str(missing)
+            self.trouble = str(missing)
             log.warning("%s", missing)
 
     def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:

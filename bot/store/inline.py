@@ -22,24 +22,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 Found = TypeVar("Found")
 
 
-class InlineSession(AsyncSession):
+class Inline:
+    """What a session and a connection are asked alike; `_asked` answers at once."""
+
+    _asked: Any
+
+    async def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """See AsyncSession and AsyncConnection."""
+        return self._asked.execute(*args, **kwargs)
+
+    async def scalar(self, *args: Any, **kwargs: Any) -> Any:
+        """See AsyncSession and AsyncConnection."""
+        return self._asked.scalar(*args, **kwargs)
+
+    async def scalars(self, *args: Any, **kwargs: Any) -> Any:
+        """See AsyncSession and AsyncConnection."""
+        return self._asked.scalars(*args, **kwargs)
+
+
+class InlineSession(Inline, AsyncSession):
     """See AsyncSession; what Lanner uses of it."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(expire_on_commit=False)
         self.sync_session.bind = engine
-
-    async def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """See AsyncSession."""
-        return self.sync_session.execute(*args, **kwargs)
-
-    async def scalar(self, *args: Any, **kwargs: Any) -> Any:
-        """See AsyncSession."""
-        return self.sync_session.scalar(*args, **kwargs)
-
-    async def scalars(self, *args: Any, **kwargs: Any) -> Any:
-        """See AsyncSession."""
-        return self.sync_session.scalars(*args, **kwargs)
+        self._asked = self.sync_session
 
     async def get(self, *args: Any, **kwargs: Any) -> Any:
         """See AsyncSession."""
@@ -71,11 +78,11 @@ class InlineSession(AsyncSession):
             self.sync_session.close()
 
 
-class InlineConnection:
+class InlineConnection(Inline):
     """See AsyncConnection."""
 
     def __init__(self, connection: Connection) -> None:
-        self.sync_connection = connection
+        self.sync_connection = self._asked = connection
 
     async def exec_driver_sql(self, *args: Any, **kwargs: Any) -> CursorResult[Any]:
         """See AsyncConnection."""
@@ -85,18 +92,6 @@ class InlineConnection:
     def dialect(self) -> Dialect:
         """See AsyncConnection."""
         return self.sync_connection.dialect
-
-    async def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """See AsyncConnection."""
-        return self.sync_connection.execute(*args, **kwargs)
-
-    async def scalar(self, *args: Any, **kwargs: Any) -> Any:
-        """See AsyncConnection."""
-        return self.sync_connection.scalar(*args, **kwargs)
-
-    async def scalars(self, *args: Any, **kwargs: Any) -> Any:
-        """See AsyncConnection."""
-        return self.sync_connection.scalars(*args, **kwargs)
 
     async def run_sync(self, asked: Callable[[Connection], Found]) -> Found:
         """See AsyncConnection."""

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.sealing.sealed import NOTHING
-from bot.store.conversations import Superseded
+from bot.store.conversations import required
 from bot.store.keyring import Key
 from bot.store.opening import opened
 from bot.store.part import Part, storable
@@ -46,11 +46,7 @@ class Messages(Part):
         when it is no longer in that epoch.
         """
         async with self._sessions.write(repeatable=True) as session:
-            talk = await session.scalar(
-                select(Conversation).where(Conversation.id == conversation_id).with_for_update()
-            )
-            if talk is None or epoch not in (None, talk.epoch):
-                raise Superseded
+            talk = await required(session, conversation_id, epoch)
             key = await self._keys.make_one(session, talk.person_id)
             said = await say(session, talk, role, words, key, self._clock(), made)
             return said.id

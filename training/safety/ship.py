@@ -5,7 +5,6 @@ Knows file names and formats, nothing of how the network learned.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from safetensors.numpy import save
 from torch import Tensor
 
-from bot.safety.classifier import EARLIER
+from bot.safety.classifier import EARLIER, digest
 from training.safety.net import Net
 
 
@@ -46,15 +45,10 @@ def ship(net: Net, manifest: Mapping[str, Any], folder: Path, sizes: Mapping[str
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "change.safetensors"
     weights.write_bytes(save(tensors(net) | _halves({f"{n}.reach": t for n, t in sizes.items()})))
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    sha256 = digest(weights)
     kind = "mpnet" if "mpnet" in manifest["encoder"]["name"] else "minilm"
-    version = f"{kind}-{manifest['date']}-{digest[:8]}"
-    page = {"version": version, **manifest, "sha256": digest}
+    version = f"{kind}-{manifest['date']}-{sha256[:8]}"
+    page = {"version": version, **manifest, "sha256": sha256}
     text = json.dumps(page, indent=1, ensure_ascii=False)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
     return version
-
-
-def sha256(path: Path) -> str:
-    """The file's fingerprint."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
