@@ -63,6 +63,11 @@ class Classifier:
                 "the rules work alone. Install Lanner's packages again."
             ) from error
 
+    @property
+    def quick(self) -> Classifier:
+        """Itself."""
+        return self
+
     def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:
         """`earlier` are the person's messages before, oldest first."""
         foreign = self.reader.is_foreign(text)

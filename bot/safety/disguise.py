@@ -27,6 +27,7 @@ _ROT13 = re.compile("|".join(codecs.encode(p, "rot13") for p in _PHRASES))
 _FLIPPED = re.compile("|".join(p[::-1] for p in _PHRASES))
 _NOT_LETTER = re.compile(r"[^a-z]+")
 _DIET = re.compile(r"die(?:t(?!o)|s)")
+_APOSTROPHES = re.compile("['’ʼ`´]")
 _SPACES = re.compile(r"[\s,]+")
 
 
@@ -65,6 +66,7 @@ def _broken_up(folded: str, letters: str, places: list[int]) -> bool:
 
 def _ordinary(pieces: list[str], phrase: str) -> bool:
     """True when only spaces part the words and no word is cut to bits."""
+    pieces = [_APOSTROPHES.sub("", piece) for piece in pieces]  # "I'm" is one word
     if any(not piece.isalpha() for piece in pieces):
         return False
     return "".join(pieces) == phrase and sum(len(p) <= 2 for p in pieces) <= 1

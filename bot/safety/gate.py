@@ -2,16 +2,13 @@
 
 Either half of the detector works without the other; `health()` says when one
 is off. Knows nothing of Telegram, the database or the model. Never keeps
-message text: what it remembers of earlier messages is their hash and what was
-found in them.
+message text.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from bot.safety.affirming import affirms
@@ -22,19 +19,20 @@ from bot.safety.meaning import Judge, Meaning, shipped_judge
 from bot.safety.normalise import Sentence, normalise
 from bot.safety.policy import (
     AFFIRMS,
+    DOUBTS,
     SAME_SENTENCE,
     WINDOW,
     Verdict,
     judge_answer,
     judge_conversation,
     judge_sentence,
-    settled,
     weighed,
 )
 from bot.safety.replies import MINOR, Replies
 from bot.safety.rules import Finding, RuleBook
 from bot.safety.safe_words import says_safe
 from bot.safety.scores import ClassifierMissing
+from bot.safety.seen import Seen
 from bot.safety.types import (
     Assessment,
     FixedReply,
@@ -45,9 +43,6 @@ from bot.safety.types import (
 )
 from bot.safety.words import Words
 
-# Messages of a thousand people with all that still counts of what each said before: with fewer,
-# every turn would judge its whole conversation anew. About half a kilobyte each.
-_REMEMBERED = 10_000
 _MINOR = Finding("age.minor", 0, MINOR)
 _UNCHECKED = (
     " Crisis lines of {} are not shown because nobody checked them for a year: "
@@ -68,13 +63,13 @@ class SafetyGate:
         meaning: Meaning | None = None,
         timer: Callable[[], float] = time.perf_counter,
         unspoken: frozenset[str] = frozenset(),
-        why_alone: str = "The crisis classifier was not asked for; the rules work alone.",
     ) -> None:
         self._book = RuleBook.load()
         self._words = Words(self._book.vocabulary())
         self._replies = Replies.load(unspoken)
-        self._timer, self._meaning, self._why_alone = timer, meaning, why_alone
-        self._seen: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
+        self._timer, self._meaning = timer, meaning
+        self._why_alone = "The crisis classifier was not asked for; the rules work alone."
+        self._by_rules, self._alone = Seen(self._ruled), Seen(self._heard_alone)
 
     @classmethod
     def open(
@@ -83,12 +78,13 @@ class SafetyGate:
         load: Callable[[Words], Judge] = shipped_judge,
     ) -> SafetyGate:
         """The gate as the bot uses it: with the classifier wherever that can be loaded."""
-        words = Words(RuleBook.load().vocabulary())
+        gate = cls(unspoken=unspoken)
         try:
-            return cls(Meaning(load(words)), unspoken=unspoken)
+            gate._meaning = Meaning(load(gate._words))
         except ClassifierMissing as missing:
             log.warning("%s", missing)
-            return cls(None, unspoken=unspoken, why_alone=str(missing))
+            gate._why_alone = str(missing)
+        return gate
 
     def complete(self) -> None:
         """Load what was left for later; takes seconds, so it is for a thread."""
@@ -120,9 +116,10 @@ class SafetyGate:
         """The finding for `text`; see `Gate.assess`."""
         began = self._timer()
         own = [turn.text for turn in history if turn.role == "user"][-WINDOW:]
-        earlier = [self._findings(words) for words in own]
-        now = settled(self._findings(text), self._in_context(text, own))
-        verdict = judge_conversation(now, earlier, held, safe=says_safe(text))
+        earlier = [self._earlier(words) for words in own]
+        now = weighed(self._by_rules(text), self._heard(text, own))
+        calm = held > Level.NONE and any(f.id == DOUBTS for f in self._alone(text))
+        verdict = judge_conversation(now, earlier, held, safe=says_safe(text), calm=calm)
         return self._assessment(verdict, began)
 
     def answered(self, held: Level = Level.NONE) -> Assessment:
@@ -155,15 +152,18 @@ class SafetyGate:
             version=self.version,
         )
 
-    def _in_context(self, text: str, own: Sequence[str]) -> tuple[Finding, ...]:
-        return self._meaning.in_context(text, own) if self._meaning and own else ()
+    def _earlier(self, text: str) -> tuple[Finding, ...]:
+        """What an earlier message still says by itself."""
+        return weighed(self._by_rules(text), self._alone(text))
 
-    def _findings(self, text: str) -> tuple[Finding, ...]:
-        """What rules and classifier find in one message alone."""
-        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        known = self._seen.get(key)
-        if known is not None:
-            return known
+    def _heard(self, text: str, own: Sequence[str]) -> tuple[Finding, ...]:
+        """What the classifier makes of the newest message."""
+        return self._meaning.newest(text, own) if self._meaning else ()
+
+    def _heard_alone(self, text: str) -> tuple[Finding, ...]:
+        return self._meaning.alone(text) if self._meaning else ()
+
+    def _ruled(self, text: str) -> tuple[Finding, ...]:
         plain = normalise(text, self._words)
         findings = self._met(plain.sentences)
         hidden = hidden_danger(text, plain.folded)
@@ -173,11 +173,7 @@ class SafetyGate:
             findings.setdefault(_MINOR.id, _MINOR)
         if affirms(text):
             findings.setdefault(AFFIRMS, Finding(AFFIRMS, 0))
-        meant = self._meaning.alone(text) if self._meaning else ()
-        self._seen[key] = found = weighed(tuple(findings.values()), meant)
-        while len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
-        return found
+        return tuple(findings.values())
 
     def _met(self, sentences: tuple[Sentence, ...]) -> dict[str, Finding]:
         """The gravest finding of each rule; nothing is graver than imminent, so it ends there."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from bot.safety.policy import CALMER, DOUBTS, LEANS
+from bot.safety.policy import DOUBTS, LEANS
 from bot.safety.rules import Finding
 from bot.safety.scores import ClassifierMissing, Manifest, Scores
 from bot.safety.types import Health, Level
@@ -28,6 +28,10 @@ class Judge(Protocol):
     @property
     def manifest(self) -> Manifest:
         """Its limits, and its version."""
+
+    @property
+    def quick(self) -> Judge:
+        """Itself, or the part of it that takes a few milliseconds."""
 
     def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:
         """Raises nothing that is expected."""
@@ -92,20 +96,18 @@ class Meaning:
         works = f"Rules and classifier {self.version} work."
         return Health(ok=True, sentence=f"{works} {without}".strip())
 
+    def newest(self, text: str, earlier: Sequence[str]) -> tuple[Finding, ...]:
+        """What a message means after what the person wrote before it, if anything."""
+        return self._safely(self._judge, text, earlier)
+
     def alone(self, text: str) -> tuple[Finding, ...]:
-        """What the message means by itself."""
-        return self._safely("classifier", text, (), "alone")
+        """What one means by itself, quickly: for messages that were the newest once."""
+        return self._safely(self._judge.quick, text, ())
 
-    def in_context(self, text: str, earlier: Sequence[str]) -> tuple[Finding, ...]:
-        """What it means after what the person wrote before it."""
-        return self._safely("context", text, earlier, "context")
-
-    def _safely(
-        self, source: str, text: str, earlier: Sequence[str], limits: str
-    ) -> tuple[Finding, ...]:
+    def _safely(self, judge: Judge, text: str, earlier: Sequence[str]) -> tuple[Finding, ...]:
         try:
-            scores = self._judge.judge(text, earlier)
-            found = self._found(source, scores, limits)
+            scores = judge.judge(text, earlier)
+            found = _found(scores, judge.manifest.thresholds, in_context=bool(earlier))
         except Exception as error:
             self._note(
                 f"The crisis classifier failed ({type(error).__name__}); rules alone judged."
@@ -124,20 +126,19 @@ class Meaning:
             log.error("%s", sentence)
         self._trouble, self._since = sentence, 0
 
-    def _found(self, source: str, scores: Scores, limits: str) -> tuple[Finding, ...]:
-        limits = _FOREIGN if scores.foreign else limits
-        known = self._judge.manifest.thresholds
-        level = _level(scores, limits, known)
-        refuse = _REFUSALS.get(scores.category) if level >= Level.HIGH else None
-        name = f"{source}.{scores.category}"
-        found = Finding(name, int(level), refuse, score=round(scores.high, 3))
-        high, limit = scores.high, known.get
-        markers = (
-            (LEANS, high >= limit(f"{limits}.lean", 1.0)),
-            (DOUBTS, high < limit(f"{limits}.doubt", 0.0)),
-            (CALMER, high < limit(f"{limits}.calmer", 0.0)),
-        )
-        return found, *(Finding(marker, 0) for marker, met in markers if met)
+
+def _found(scores: Scores, known: Mapping[str, float], *, in_context: bool) -> tuple[Finding, ...]:
+    source, limits = ("context", "context") if in_context else ("classifier", "alone")
+    limits = _FOREIGN if scores.foreign else limits
+    level = _level(scores, limits, known)
+    refuse = _REFUSALS.get(scores.category) if level >= Level.HIGH else None
+    name = f"{source}.{scores.category}"
+    found = Finding(name, int(level), refuse, score=round(scores.high, 3))
+    markers = (
+        (LEANS, scores.high >= known.get(f"{limits}.lean", 1.0)),
+        (DOUBTS, scores.high < known.get(f"{limits}.doubt", 0.0)),
+    )
+    return found, *(Finding(marker, 0) for marker, met in markers if met)
 
 
 def _level(scores: Scores, limits: str, known: Mapping[str, float]) -> Level:

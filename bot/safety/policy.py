@@ -15,7 +15,6 @@ WINDOW = 8  # earlier messages of the person that still count
 LEANS = "marker.leans"  # the classifier is not sure, but a sign that a rule found is enough
 DOUBTS = "marker.doubts"  # the classifier is sure that there is no danger
 AFFIRMS = "marker.affirms"  # a bare yes
-CALMER = "marker.calmer"  # after what was said before, the classifier hears little danger
 _BY_CLASSIFIER = ("classifier", "context")
 BY_QUESTIONNAIRE = "suicide.questionnaire"
 _OWN_INTENT = frozenset({"suicide.self", "suicide.die", "suicide.word"})
@@ -62,19 +61,6 @@ def weighed(by_rule: Sequence[Finding], meant: Sequence[Finding]) -> tuple[Findi
     return (*by_rule, *meant)
 
 
-def settled(alone: Sequence[Finding], after: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The newest message, and what it means after the earlier ones.
-
-    What the classifier alone took for danger is a concern where what was said before explains it.
-    """
-    if any(f.id == CALMER for f in after):
-        alone = [
-            replace(f, level=min(f.level, 1), refuse=None) if f.category == "classifier" else f
-            for f in alone
-        ]
-    return (*alone, *after)
-
-
 def judge_message(findings: Sequence[Finding]) -> Verdict:
     """One message alone."""
     ids = {f.id for f in findings}
@@ -105,16 +91,21 @@ def _is_a_sign(finding: Finding) -> bool:
 
 
 def judge_conversation(
-    now: Sequence[Finding], earlier: Sequence[Sequence[Finding]], held: Level, *, safe: bool = False
+    now: Sequence[Finding],
+    earlier: Sequence[Sequence[Finding]],
+    held: Level,
+    *,
+    safe: bool = False,
+    calm: bool = False,
 ) -> Verdict:
     """The newest message in the light of the person's earlier ones, newest last.
 
-    `safe`: the message says, and only says, that the person is safe now.
+    `safe`: the message says, and only says, that the person is safe now. `calm`: read by itself
+    it is surely no danger.
     """
     if safe:  # plain words outweigh what the classifier makes of them after what came before
         now = [f for f in now if f.category not in _BY_CLASSIFIER]
-    known = {f.id for f in now}
-    if _answered(held, earlier[-_DECAY:]) and DOUBTS in known and AFFIRMS not in known:
+    if _answered(held, earlier[-_DECAY:]) and calm and not any(f.id == AFFIRMS for f in now):
         # After danger every word sounds of it, and a bare "yes" is it.
         now = [replace(f, level=min(f.level, 1)) if f.category == "context" else f for f in now]
     verdict = judge_message(now)

@@ -19,14 +19,15 @@ log = logging.getLogger(__name__)
 
 
 class TwoReaders:
-    """Implements meaning.Judge. `load` gives the second; raises ClassifierMissing.
+    """Implements meaning.Judge; `quick` is the first. `load` gives the second, or raises
+    ClassifierMissing.
 
     `manifest` is that of who decides now: the second's limits are those of both together.
     `trouble` says why the first reads alone, for the operator; empty where both read.
     """
 
     def __init__(self, first: Classifier, load: Callable[[], Classifier]) -> None:
-        self._first, self._load = first, load
+        self.quick, self._load = first, load
         self._second: Classifier | None = None
         self.manifest, self.trouble = first.manifest, ""
 
@@ -36,7 +37,7 @@ class TwoReaders:
             return
         try:
             second = self._load()
-            both = f"{self._first.manifest.version}+{second.manifest.version}"
+            both = f"{self.quick.manifest.version}+{second.manifest.version}"
             self._second, self.manifest = second, replace(second.manifest, version=both)
         except ClassifierMissing as missing:
             self.trouble = str(missing)
@@ -44,9 +45,9 @@ class TwoReaders:
 
     def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:
         """See Classifier.judge."""
-        second, reader = self._second, self._first.reader
+        second, reader = self._second, self.quick.reader
         windows, foreign = reader.windows(text, earlier), reader.is_foreign(text)
-        scores = self._first.of(windows, foreign=foreign)
+        scores = self.quick.of(windows, foreign=foreign)
         if second is None or scores.high < second.manifest.thresholds[ASK]:
             return scores
         better = second.of(windows, foreign=foreign)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from bot.playground.state import person_id
 from bot.safety.gate import SafetyGate
 from bot.safety.rules import Finding
+from bot.safety.seen import Seen
 from tests.bot.house import House
 
 
@@ -116,15 +116,12 @@ class WatchedGate(SafetyGate):
 
     def __init__(self, gate: SafetyGate) -> None:
         self.__dict__.update(gate.__dict__)
-        self._seen = OrderedDict()
+        self._by_rules = Seen(self._watched)
         self.read: list[tuple[str, str]] = []
 
-    def _findings(self, text: str) -> tuple[Finding, ...]:
-        before = len(self._seen)
-        found = super()._findings(text)
-        if len(self._seen) > before:
-            self.read.append((text, threading.current_thread().name))
-        return found
+    def _watched(self, text: str) -> tuple[Finding, ...]:
+        self.read.append((text, threading.current_thread().name))
+        return super()._ruled(text)
 
 
 async def test_the_event_loop_never_waits_for_the_gate(tmp_path: Path) -> None:

@@ -214,3 +214,10 @@ def test_after_danger_calm_words_do_not_get_its_fixed_text_again_and_an_answer_t
     for other in ("I", "", "do you like tea", "yes the soup was good today"):
         assert not affirms(other)
     assert not gate.assess("I have the pills here", danger, Level.HIGH).model_may_answer
+
+
+@pytest.mark.parametrize("text", ["told her i'm suicidal", "I’m suicidal lol"])
+def test_an_apostrophe_is_no_disguise(text: str) -> None:
+    found = GATE.assess(text)
+    assert found.level is Level.HIGH
+    assert "suicide.disguised" not in found.rules

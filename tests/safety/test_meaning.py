@@ -30,15 +30,18 @@ MANIFEST = Manifest("test", "", 2.0, ("none", "suicide", "method"), ((1.0, 0.0),
 
 
 class FakeJudge:
-    """Answers with `alone` or, where there are earlier words, `after`; raises if told to."""
+    """Answers with `alone` or, where there are earlier words, `after`; raises if told to; counts."""
 
     manifest = MANIFEST
 
     def __init__(self, alone: Scores, after: Scores | None = None) -> None:
         self.alone, self.after = alone, after or alone
         self.error: Exception | None = None
+        self.quick: FakeJudge = self
+        self.judged = 0
 
     def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:  # noqa: ARG002
+        self.judged += 1
         if self.error is not None:
             raise self.error
         return self.after if earlier else self.alone
@@ -120,9 +123,8 @@ def test_a_manifest_without_all_limits_is_not_loaded() -> None:
 
 def test_what_was_said_before_can_explain_what_sounds_like_danger_alone() -> None:
     after_a_funeral = (HistoryTurn("user", "we buried my grandmother today"),)
-    for context, answers in ((0.3, True), (0.45, False)):
+    for context, answers in ((0.45, True), (0.55, False)):
         judge = FakeJudge(scores(0.8), scores(context))
-        judge.manifest = replace(MANIFEST, thresholds={**LIMITS, "context.calmer": 0.4})
         assert gate(judge).assess(PLAIN, after_a_funeral).model_may_answer is answers
         assert not gate(judge).assess(PLAIN).model_may_answer
         assert not gate(judge).assess("I want to kill myself", after_a_funeral).model_may_answer
@@ -267,21 +269,13 @@ def test_the_classifiers_folder_is_found_without_importing_its_package() -> None
     assert (encoder_folder() / "tokenizer.json").is_file()
 
 
-class CountingJudge(FakeJudge):
-    """Counts the messages that it judged by themselves."""
-
-    judged = 0
-
-    def judge(self, text: str, earlier: Sequence[str] = ()) -> Scores:
-        self.judged += not earlier
-        return super().judge(text, earlier)
-
-
-def test_of_a_thousand_people_in_turn_each_message_is_judged_by_itself_once() -> None:
-    judge, people = CountingJudge(scores(0.0)), 1000
+def test_of_a_thousand_people_each_message_is_judged_whole_once_and_quickly_once() -> None:
+    judge, people = FakeJudge(scores(0.0)), 1000
+    judge.quick = part = FakeJudge(scores(0.0))
     watched = gate(judge)
     for number in range(3):
         for person in range(people):
             said = tuple(HistoryTurn("user", f"{person} {at}") for at in range(number))
             watched.assess(f"{person} {number}", said)
     assert judge.judged == 3 * people
+    assert part.judged == 2 * people

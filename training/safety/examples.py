@@ -116,14 +116,19 @@ def _message(row: dict[str, Any]) -> Iterator[Example]:
 
 def _turns(row: dict[str, Any]) -> Iterator[Example]:
     said: list[str] = []
+    gravest = 0
     for turn in row["turns"]:
         if turn["role"] != "user":
             continue
+        # Some files tell the level of the talk rather than of the words: danger goes on in "ok".
+        weight = _AFTER if min(gravest, turn["level"]) > 1 else 1.0
         yield Example(turn["text"], turn["level"], None, row["split"], row["theme"], row["style"],
-                      row["language"], "conversation", tuple(said))  # fmt: skip
+                      row["language"], "conversation", tuple(said), weight)  # fmt: skip
         said.append(turn["text"])
+        gravest = max(gravest, turn["level"])
 
 
+_AFTER = 0.5
 _HELD_FILES = 3
 _EVERY = 3  # of many questions alike in kind, so that they do not outweigh the written ones
 

@@ -19,6 +19,7 @@ from bot.safety.words import Words
 from training.safety import calibrate
 from training.safety.examples import SPLITS, Example, shared, supportive, written
 from training.safety.learn import Recipe, Recipes, learn, logits
+from training.safety.led import led_up_to
 from training.safety.limits import Found, Parts, manifest
 from training.safety.net import Net
 from training.safety.reach import reach
@@ -72,7 +73,9 @@ def beside(out: Path) -> Path:
 
 def _parts(data: Path | None) -> Parts:
     examples = written() + supportive() + (shared(data) if data else [])
-    return {split: [e for e in examples if e.split == split] for split in SPLITS}
+    parts = {split: [e for e in examples if e.split == split] for split in SPLITS}
+    parts["dev"] += led_up_to([e for e in parts["dev"] if e.plain])
+    return parts
 
 
 def _learnt(

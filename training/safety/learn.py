@@ -53,8 +53,8 @@ class Recipe:
 class Recipes:
     """Of the two readers. The first learns from the second, for longer and of rougher texts."""
 
-    second: Recipe = Recipe(epochs=4, rate=4e-4, members=4)
-    first: Recipe = Recipe(epochs=12, rows=96, rate=7e-4, members=4, kept=64, shape=Shape(rank=32))
+    second: Recipe = Recipe(epochs=6, rate=3e-4, members=4, shape=Shape(rank=32))
+    first: Recipe = Recipe(epochs=11, rows=96, rate=7e-4, members=4, kept=64, shape=Shape(rank=32))
 
 
 def learn(

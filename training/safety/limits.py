@@ -32,9 +32,9 @@ ALARMS = {"concern": 0.05, "high": 0.035, "imminent": 0.01}
 NAMES = tuple(ALARMS)
 LEAN = 0.10  # the same for what is danger only beside a sign that a rule found
 # A conversation has many turns, and one alarm is enough to break into it.
-TURNS = 2
-# Never below these. In conversations the development turns are few; of lone messages, lower ones
-# find one in 350 dangers more and stop twice as many that are a concern, and a third more ordinary.
+TURNS = 1.5
+# Never below these: of lone messages, lower ones find one in 350 dangers more and stop twice as
+# many that are a concern, and a third more ordinary.
 FLOORS = {
     "alone.high": 0.3,
     "alone.lean": 0.3,
@@ -42,14 +42,11 @@ FLOORS = {
     "context.high": 0.5,
     "context.lean": 0.3,
 }
-# Under these probabilities the classifier outweighs a soft rule: in English, and in other words.
-DOUBT, FOREIGN_DOUBT = 0.15, 0.05
+# Under this probability the classifier outweighs a soft rule.
+DOUBT = 0.15
 # The least chance of danger, by the first reader, that the second is asked about: that is one
 # ordinary plain message in ten, and no danger of the development messages is lost by it.
 ASK_FROM = 0.12
-# Under this, what was said before explains what sounds like danger alone. More would spare few calm
-# conversations and cost risky ones: at 0.7, of the development ones, 4 of 75 and 1 of 62.
-CALMER = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +123,7 @@ def _thresholds(where: Sequence[str | None], truth: Any, p: Any) -> dict[str, fl
             quiet = calibrate.threshold(p[rows, i], truth[rows] > 0, share)
             chosen[f"{limits}.{name}"] = round(quiet, 4)
     chosen = {name: max(limit, FLOORS.get(name, 0.0)) for name, limit in chosen.items()}
-    return chosen | {
-        "alone.doubt": DOUBT,
-        "foreign.doubt": FOREIGN_DOUBT,
-        "context.calmer": CALMER,
-        ASK: ASK_FROM,
-    }
+    return chosen | {f"{limits}.doubt": DOUBT for limits in WHERE} | {ASK: ASK_FROM}
 
 
 def _figures(p: Any, rows: Sequence[Example]) -> dict[str, Any]:

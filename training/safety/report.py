@@ -94,7 +94,7 @@ def _result(gate: SafetyGate, measured: Measured) -> Result:
     first: list[int] = []
     ms: list[float] = []
     for item in measured.items:
-        found = judged(gate, [_turn(t) for t in item.turns])
+        found = judged(gate, [_turn(t) for t in item.turns])[-1 if item.last else None :]
         ms.extend(a.ms for a in found)
         at = next((n for n, a in enumerate(found, 1) if a.crisis), None)
         stopped += at is not None

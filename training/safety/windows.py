@@ -19,7 +19,7 @@ from training.safety.examples import Example
 
 LONGEST = 72  # tokens of a message in one step of training
 MINGLED = 0.2  # share of messages that are read together with an ordinary one
-LED_UP_TO = 0.08  # share of lone messages that get ordinary earlier ones
+LED_UP_TO = 0.35  # share of lone messages that get ordinary earlier ones
 EASY, AGAIN = 0.5, 0.4  # this share of an epoch is easy; so much of it is in the next one too
 ROUGH = 0.45  # share of texts that are made rough, for a network that learns from another
 _POOL = 16  # batches that are sorted by length together
