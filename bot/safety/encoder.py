@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bot.safety.checkpoints import KINDS, epsilon, relative
 from bot.safety.products import product
+from bot.safety.traced import traced
 
 HEADS = 12
-Norm = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,64 +47,84 @@ class Encoder:
         self._words = w["embeddings.word_embeddings.weight"]
         self._places = w["embeddings.position_embeddings.weight"]
         self._kinds = w[KINDS]
-        self._norm = w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]
-        count = len({name.split(".")[2] for name in w if name.startswith("encoder.layer.")})
-        self._layers = [_Layer(w, reach, f"encoder.layer.{i}.") for i in range(count)]
-        self._epsilon, self._apart = epsilon(w), relative(w, len(self._places))
+        self._norm = _norm(w, "embeddings.LayerNorm")
+        self._apart = relative(w, len(self._places))
+        layers = _Layers(w, reach, within=self._apart is not None)
+        some = [Tokens(tuple(range(n)), start) for n, start in ((5, 2), (9, 0))]
+        with torch.inference_mode():
+            self._run = traced(layers, *(self._given(text) for text in some))
 
     def pooled(self, text: Tokens) -> Tensor:
         """Mean and maximum over the text's own tokens: [2 x width]."""
-        hidden, tokens = self._embedded(text), len(text.ids)
-        apart = None if self._apart is None else self._apart[:, :tokens, :tokens]
-        for layer in self._layers[:-1]:
-            hidden = layer(hidden, apart)
-        own = self._layers[-1](hidden, apart, text.start)  # what stands before it is not pooled
+        return self._run(*self._given(text))
+
+    def _given(self, text: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+        tokens, start = len(text.ids), torch.tensor(text.start)
+        kinds = (torch.arange(tokens) < start).long()
+        hidden = self._words[list(text.ids)] + self._places[:tokens] + self._kinds[kinds]
+        apart = torch.zeros(0) if self._apart is None else self._apart[:, :tokens, :tokens]
+        return self._norm(hidden), apart, start
+
+
+class _Layers(nn.Module):
+    """Embedded tokens in, one vector out. `within`: how far apart two tokens stand counts."""
+
+    def __init__(self, w: Mapping[str, Tensor], reach: Mapping[str, Tensor], within: bool) -> None:
+        super().__init__()
+        count = len({name.split(".")[2] for name in w if name.startswith("encoder.layer.")})
+        names = [f"encoder.layer.{i}." for i in range(count)]
+        self.layers = nn.ModuleList(_Layer(w, reach, name, within) for name in names)
+
+    def forward(self, hidden: Tensor, apart: Tensor, start: Tensor) -> Tensor:
+        whole = torch.zeros_like(start)
+        for layer in self.layers[:-1]:
+            hidden = layer(hidden, apart, whole)
+        own = self.layers[-1](hidden, apart, start)  # what stands before it is not pooled
         return torch.cat([own.mean(0), own.amax(0)])
 
-    def _embedded(self, text: Tokens) -> Tensor:
-        kinds = (torch.arange(len(text.ids)) < text.start).long()
-        hidden = self._words[list(text.ids)] + self._places[: len(text.ids)] + self._kinds[kinds]
-        return _normed(hidden, self._norm, self._epsilon)
 
-
-class _Layer:
+class _Layer(nn.Module):
     """Attention and feed-forward, each added to its input and normed."""
 
-    def __init__(self, w: Mapping[str, Tensor], reach: Mapping[str, Tensor], name: str) -> None:
+    def __init__(
+        self, w: Mapping[str, Tensor], reach: Mapping[str, Tensor], name: str, within: bool
+    ) -> None:
+        super().__init__()
+        self.within = within
         heads = f"{name}attention.self"
         query, *pair = (f"{heads}.{part}" for part in ("query", "key", "value"))
         scale = (w[f"{query}.weight"].shape[0] // HEADS) ** -0.5  # of scores, once for all
         seen = reach.get(heads)
-        self._query = product(w[f"{query}.weight"] * scale, w[f"{query}.bias"] * scale, seen)
-        self._pair = product(
+        self.query = product(w[f"{query}.weight"] * scale, w[f"{query}.bias"] * scale, seen)
+        self.pair = product(
             torch.cat([w[f"{part}.weight"] for part in pair]),
             torch.cat([w[f"{part}.bias"] for part in pair]),
             seen,
         )
-        self._out, self._up, self._down = (
+        self.out, self.up, self.down = (
             product(w[f"{name}{part}.weight"], w[f"{name}{part}.bias"], reach.get(name + part))
             for part in ("attention.output.dense", "intermediate.dense", "output.dense")
         )
-        self._epsilon = epsilon(w)
-        self._norms: list[Norm] = [
-            (w[f"{name}{part}.weight"], w[f"{name}{part}.bias"])
-            for part in ("attention.output.LayerNorm", "output.LayerNorm")
-        ]
+        self.seen_norm = _norm(w, f"{name}attention.output.LayerNorm")
+        self.norm = _norm(w, f"{name}output.LayerNorm")
 
-    def __call__(self, hidden: Tensor, apart: Tensor | None = None, first: int = 0) -> Tensor:
+    def forward(self, hidden: Tensor, apart: Tensor, first: Tensor) -> Tensor:
         """The tokens from `first` on, having seen all: [tokens, width]. `apart` joins scores."""
         tokens, width = hidden.shape
         kept = hidden[first:]
-        query = self._query(kept).view(-1, HEADS, width // HEADS).transpose(0, 1)
-        key, value = self._pair(hidden).view(tokens, 2, HEADS, -1).permute(1, 2, 0, 3)
+        query = self.query(kept).view(-1, HEADS, width // HEADS).transpose(0, 1)
+        key, value = self.pair(hidden).view(tokens, 2, HEADS, -1).permute(1, 2, 0, 3)
         scores = torch.bmm(query, key.transpose(1, 2))
-        if apart is not None:
+        if self.within:
             scores = scores + apart[:, first:]
         seen = torch.bmm(scores.softmax(-1), value).transpose(0, 1).reshape(-1, width)
-        kept = _normed(kept + self._out(seen), self._norms[0], self._epsilon)
-        inner = self._down(functional.gelu(self._up(kept)))
-        return _normed(kept + inner, self._norms[1], self._epsilon)
+        kept = self.seen_norm(kept + self.out(seen))
+        inner: Tensor = self.norm(kept + self.down(functional.gelu(self.up(kept))))
+        return inner
 
 
-def _normed(x: Tensor, norm: Norm, epsilon: float) -> Tensor:
-    return functional.layer_norm(x, x.shape[-1:], *norm, eps=epsilon)
+def _norm(w: Mapping[str, Tensor], name: str) -> nn.LayerNorm:
+    weight, bias = w[f"{name}.weight"], w[f"{name}.bias"]
+    norm = nn.LayerNorm(len(weight), eps=epsilon(w)).requires_grad_(requires_grad=False)
+    norm.load_state_dict({"weight": weight, "bias": bias})
+    return norm

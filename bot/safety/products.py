@@ -11,27 +11,22 @@ overflow and all compute the same. Knows matrices alone.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-Product: TypeAlias = Callable[[Tensor], Tensor]
 # The share of a column's reach that goes over to the weights; measured on development messages.
 _SHARE = 0.85
 _LEAST = 1e-4
 _OFF = 0.1  # more than this apart from fp32, and the 8-bit product is not used
 
 
-def product(weight: Tensor, bias: Tensor, reach: Tensor | None) -> Product:
+def product(weight: Tensor, bias: Tensor, reach: Tensor | None) -> nn.Module:
     """`weight` [out, in]; `reach` [in] is each column's largest size among inputs."""
-
-    def whole(x: Tensor) -> Tensor:
-        return functional.linear(x, weight, bias)
-
+    whole = _Whole(weight, bias)
     if reach is not None:
         # With a torch that has no such kernels, or wrong ones: slower, and as right.
         with suppress(AttributeError, RuntimeError):
@@ -48,14 +43,23 @@ def _tried(reach: Tensor) -> Tensor:
     return (torch.rand(8, len(reach), generator=dice) * 2 - 1) * reach
 
 
-class _EightBits:
+class _Whole(nn.Module):
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Buffer(weight), nn.Buffer(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight, self.bias)
+
+
+class _EightBits(nn.Module):
     """FBGEMM's linear map; inputs are scaled anew for each call."""
 
     def __init__(self, weight: Tensor, bias: Tensor, reach: Tensor) -> None:
-        self._run = torch.ops.quantized.linear_dynamic
+        super().__init__()
         columns = weight.abs().amax(0).clamp(min=_LEAST)
         scale = reach.clamp(min=_LEAST) ** _SHARE / columns ** (1 - _SHARE)
-        self._scale = 1 / scale
+        self.scale = nn.Buffer(1 / scale)
         whole = weight * scale
         steps = whole.abs().amax(1).clamp(min=_LEAST) / 127
         with warnings.catch_warnings():  # pinned with torch; a later one falls back to fp32
@@ -63,10 +67,10 @@ class _EightBits:
             codes = torch.quantize_per_channel(
                 whole, steps.double(), torch.zeros(len(whole), dtype=torch.long), 0, torch.qint8
             )
-            self._packed: Any = torch.ops.quantized.linear_prepack(codes, bias)
+            self.packed: Any = torch.ops.quantized.linear_prepack(codes, bias)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        out: Tensor = self._run(x * self._scale, self._packed, True)
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.ops.quantized.linear_dynamic(x * self.scale, self.packed, True)
         return out
 
 
