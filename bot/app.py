@@ -81,7 +81,7 @@ class Service(Protocol):
 
 # A start does not wait for the classifier's second reader, which is loaded this much later.
 SECOND_AFTER_S = 15.0
-_judge = partial(shipped_judge, at_once=False)
+LATER = partial(shipped_judge, at_once=False)
 
 
 class Lanner:
@@ -97,7 +97,7 @@ class Lanner:
     ) -> None:
         self.settings, self.model, self.clock = settings, model, clock
         self._open_store = open_store
-        self.gate, self.metrics = gate or SafetyGate.open(load=_judge), Metrics()
+        self.gate, self.metrics = gate or SafetyGate.open(load=LATER), Metrics()
         self.aside = Aside(self.gate)
         self.counts = Counts(others=[self.metrics])
         self.playground: Playground | None = None

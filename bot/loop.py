@@ -21,6 +21,7 @@ SWITCH_S = 0.0005
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Like `asyncio.run`; on asyncio's own loop where libuv's is not to be had (Windows)."""
     sys.setswitchinterval(SWITCH_S)
+    gc.enable()  # a program lets it rest while it imports
     try:
         from uvloop import new_event_loop
     except ImportError:

@@ -20,6 +20,7 @@ from bot.safety.normalise import Sentence, normalise
 from bot.safety.policy import (
     AFFIRMS,
     DOUBTS,
+    NEAREST,
     SAME_SENTENCE,
     WINDOW,
     Verdict,
@@ -69,7 +70,7 @@ class SafetyGate:
         self._replies = Replies.load(unspoken)
         self._timer, self._meaning = timer, meaning
         self._why_alone = "The crisis classifier was not asked for; the rules work alone."
-        self._by_rules, self._alone = Seen(self._ruled), Seen(self._heard_alone)
+        self._rules_seen, self._heard_seen, self._alone_seen = Seen(), Seen(), Seen()
 
     @classmethod
     def open(
@@ -115,9 +116,9 @@ class SafetyGate:
     ) -> Assessment:
         """The finding for `text`; see `Gate.assess`."""
         began = self._timer()
-        own = [turn.text for turn in history if turn.role == "user"][-WINDOW:]
-        earlier = [self._earlier(words) for words in own]
-        now = weighed(self._by_rules(text), self._heard(text, own))
+        said = [turn.text for turn in history if turn.role == "user"]
+        earlier = [self._earlier(said[: at + 1]) for at in range(len(said))[-WINDOW:]]
+        now = weighed(self._by_rules(text), self._newest(text, said[-NEAREST:]))
         calm = held > Level.NONE and any(f.id == DOUBTS for f in self._alone(text))
         verdict = judge_conversation(now, earlier, held, safe=says_safe(text), calm=calm)
         return self._assessment(verdict, began)
@@ -152,16 +153,26 @@ class SafetyGate:
             version=self.version,
         )
 
-    def _earlier(self, text: str) -> tuple[Finding, ...]:
-        """What an earlier message still says by itself."""
-        return weighed(self._by_rules(text), self._alone(text))
+    def _earlier(self, said: Sequence[str]) -> tuple[Finding, ...]:
+        """What the last of these was found to say; after a start, what it says by itself."""
+        *before, text = said
+        heard = self._heard_seen.of(text, *before[-NEAREST:])
+        return weighed(self._by_rules(text), self._alone(text) if heard is None else heard)
 
-    def _heard(self, text: str, own: Sequence[str]) -> tuple[Finding, ...]:
-        """What the classifier makes of the newest message."""
-        return self._meaning.newest(text, own) if self._meaning else ()
+    def _newest(self, text: str, before: Sequence[str]) -> tuple[Finding, ...]:
+        heard = self._meaning.newest(text, before) if self._meaning else ()
+        return self._heard_seen.note(heard, text, *before)
 
-    def _heard_alone(self, text: str) -> tuple[Finding, ...]:
-        return self._meaning.alone(text) if self._meaning else ()
+    def _alone(self, text: str) -> tuple[Finding, ...]:
+        heard = self._alone_seen.of(text)
+        if heard is None:
+            heard = self._meaning.alone(text) if self._meaning else ()
+            self._alone_seen.note(heard, text)
+        return heard
+
+    def _by_rules(self, text: str) -> tuple[Finding, ...]:
+        found = self._rules_seen.of(text)
+        return self._rules_seen.note(self._ruled(text), text) if found is None else found
 
     def _ruled(self, text: str) -> tuple[Finding, ...]:
         plain = normalise(text, self._words)

@@ -12,6 +12,7 @@ from bot.safety.rules import PAST, Finding
 from bot.safety.types import Level
 
 WINDOW = 8  # earlier messages of the person that still count
+NEAREST = 3  # of them that are read together with the newest
 LEANS = "marker.leans"  # the classifier is not sure, but a sign that a rule found is enough
 DOUBTS = "marker.doubts"  # the classifier is sure that there is no danger
 AFFIRMS = "marker.affirms"  # a bare yes

@@ -15,9 +15,9 @@ from typing import Any
 from bot.safety.encoder import Tokens
 from bot.safety.gloss import Gloss
 from bot.safety.normalise import fold, unspaced
+from bot.safety.policy import NEAREST
 from bot.safety.words import Words
 
-CONTEXT_TURNS = 3  # earlier messages of the person that are read beside the newest
 _CONTEXT_TOKENS = 32  # of each of them
 _OWN_TOKENS = 96  # of the newest in one window
 _STEP = 72
@@ -44,7 +44,7 @@ class Reader:
     def windows(self, text: str, earlier: Sequence[str] = ()) -> list[Tokens]:
         """At least one; `earlier` is oldest first."""
         context = [_CLS]
-        for said in earlier[-CONTEXT_TURNS:]:
+        for said in earlier[-NEAREST:]:
             context += [*self._ids(said)[:_CONTEXT_TOKENS], _SEP]
         start = len(context) if len(context) > 1 else 0
         own = self._ids(text)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from bot.safety.rules import Finding
 
@@ -17,18 +17,26 @@ _REMEMBERED = 10_000
 
 
 class Seen:
-    """Asks `find` once about each text, as long as it is remembered."""
+    """Findings by the texts that they were found in."""
 
-    def __init__(self, find: Callable[[str], tuple[Finding, ...]]) -> None:
-        self._find = find
+    def __init__(self) -> None:
         self._found: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
 
-    def __call__(self, text: str) -> tuple[Finding, ...]:
-        """The findings of `text`."""
-        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        known = self._found.get(key)
-        if known is None:
-            self._found[key] = known = self._find(text)
+    def of(self, *texts: str) -> tuple[Finding, ...] | None:
+        """What was found; None where that is not remembered."""
+        return self._found.get(_key(texts))
+
+    def note(self, found: tuple[Finding, ...], *texts: str) -> tuple[Finding, ...]:
+        """Remember it; returns `found`."""
+        self._found[_key(texts)] = found
         while len(self._found) > _REMEMBERED:
             self._found.popitem(last=False)
-        return known
+        return found
+
+
+def _key(texts: Sequence[str]) -> bytes:
+    key = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        whole = text.encode("utf-8", "surrogatepass")
+        key.update(len(whole).to_bytes(8, "big") + whole)
+    return key.digest()

@@ -269,13 +269,28 @@ def test_the_classifiers_folder_is_found_without_importing_its_package() -> None
     assert (encoder_folder() / "tokenizer.json").is_file()
 
 
-def test_of_a_thousand_people_each_message_is_judged_whole_once_and_quickly_once() -> None:
+def test_of_a_thousand_people_each_message_is_judged_once_and_after_a_start_once_more_quickly() -> (
+    None
+):
     judge, people = FakeJudge(scores(0.0)), 1000
     judge.quick = part = FakeJudge(scores(0.0))
     watched = gate(judge)
-    for number in range(3):
-        for person in range(people):
-            said = tuple(HistoryTurn("user", f"{person} {at}") for at in range(number))
-            watched.assess(f"{person} {number}", said)
-    assert judge.judged == 3 * people
-    assert part.judged == 2 * people
+    for started_anew in (False, True):
+        if started_anew:
+            watched = gate(judge)
+        for number in range(3):
+            for person in range(people):
+                before = tuple(HistoryTurn("user", f"{person} {at}") for at in range(number + 2))
+                watched.assess(f"{person} {number + 2}", before)
+        assert judge.judged == 3 * people * (1 + started_anew)
+        assert part.judged == 2 * people * (1 + started_anew)
+
+
+def test_what_was_found_in_one_persons_words_is_not_said_of_the_same_words_of_another() -> None:
+    judge = FakeJudge(scores(0.0), scores(0.4))
+    both = gate(judge)
+    talk = [HistoryTurn("user", text) for text in ("it rained", "so it goes", "as it was", "ah")]
+    levels = [both.assess(talk[at].text, tuple(talk[:at])).level for at in range(4)]
+    assert levels == [Level.NONE, Level.CONCERN, Level.CONCERN, Level.HIGH]  # the signs add up
+    another = (HistoryTurn("user", "it snowed"), *talk[1:3])
+    assert both.assess("ah", another).level is Level.CONCERN

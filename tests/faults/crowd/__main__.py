@@ -48,6 +48,7 @@ async def measured(scene: Scene, asked: argparse.Namespace) -> list[Row]:
     """Two equal periods, the second with a flood; then the kill."""
     say(conditions(asked))
     await scene.open()
+    await scene.whole()
     memory, load = Memory(), os.getloadavg()[0]
     watching = asyncio.create_task(memory.watch(scene))
     rows: list[Row] = []

@@ -72,6 +72,12 @@ class Scene:
         assert await self.process.stdout.readline() == b"ready\n", "the bot did not start"
         return time.monotonic() - began
 
+    async def whole(self) -> None:
+        """Until the gate has both its readers: the second comes some seconds after a start."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.noted("whole"):
+                await asyncio.sleep(0.1)
+
     async def kill(self) -> None:
         """SIGKILL: nothing is flushed, nothing is said."""
         assert self.process
