@@ -127,7 +127,16 @@ class Inbox:
     async def _take_up(self) -> None:
         async with self._resuming:
             if self._received is None and not self._resumed:
-                for update in await self._store.open_updates():
+                waiting = await self._store.open_updates()
+                meeting = self._meeting(waiting)
+                numbers = {update["update_id"] for update in meeting}
+                for update in waiting:
+                    if update["update_id"] not in numbers:
+                        self.dispatch(update)
+                # Who left many behind keeps nobody else waiting while they are looked through.
+                for update in meeting:
+                    if self._ahead is not None:
+                        await self._ahead([update])
                     self.dispatch(update)
                 self._resumed = True
 

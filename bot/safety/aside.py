@@ -31,9 +31,9 @@ class Aside:
 
     async def read(self, texts: Iterable[str]) -> None:
         """Read these, for the gate to remember."""
-        if words := [text for text in texts if text]:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread, lambda: [*map(self._gate.assess, words)])
+        for text in texts:
+            if text:  # one by one: who floods is read between others, not before them
+                await self.assess(text)
 
     def close(self) -> None:
         """Let the thread go; what it still reads nobody waits for."""

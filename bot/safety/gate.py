@@ -160,19 +160,17 @@ class SafetyGate:
         return weighed(self._by_rules(text), self._alone(text) if heard is None else heard)
 
     def _newest(self, text: str, before: Sequence[str]) -> tuple[Finding, ...]:
-        heard = self._meaning.newest(text, before) if self._meaning else ()
-        return self._heard_seen.note(heard, text, *before)
+        meaning = self._meaning
+        if meaning is None:
+            return ()
+        return self._heard_seen.once(lambda: meaning.newest(text, before), text, *before)
 
     def _alone(self, text: str) -> tuple[Finding, ...]:
-        heard = self._alone_seen.of(text)
-        if heard is None:
-            heard = self._meaning.alone(text) if self._meaning else ()
-            self._alone_seen.note(heard, text)
-        return heard
+        meaning = self._meaning
+        return self._alone_seen.once(lambda: meaning.alone(text), text) if meaning else ()
 
     def _by_rules(self, text: str) -> tuple[Finding, ...]:
-        found = self._rules_seen.of(text)
-        return self._rules_seen.note(self._ruled(text), text) if found is None else found
+        return self._rules_seen.once(lambda: self._ruled(text), text)
 
     def _ruled(self, text: str) -> tuple[Finding, ...]:
         plain = normalise(text, self._words)

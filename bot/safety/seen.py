@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bot.safety.rules import Finding
 
@@ -26,12 +26,15 @@ class Seen:
         """What was found; None where that is not remembered."""
         return self._found.get(_key(texts))
 
-    def note(self, found: tuple[Finding, ...], *texts: str) -> tuple[Finding, ...]:
-        """Remember it; returns `found`."""
-        self._found[_key(texts)] = found
+    def once(self, find: Callable[[], tuple[Finding, ...]], *texts: str) -> tuple[Finding, ...]:
+        """What was found, or is found now."""
+        key = _key(texts)
+        known = self._found.get(key)
+        if known is None:
+            self._found[key] = known = find()
         while len(self._found) > _REMEMBERED:
             self._found.popitem(last=False)
-        return found
+        return known
 
 
 def _key(texts: Sequence[str]) -> bytes:

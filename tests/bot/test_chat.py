@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -116,11 +117,13 @@ class WatchedGate(SafetyGate):
 
     def __init__(self, gate: SafetyGate) -> None:
         self.__dict__.update(gate.__dict__)
-        self._by_rules = Seen(self._watched)
+        self._rules_seen = Seen()
         self.read: list[tuple[str, str]] = []
+        self.takes_s = 0.0
 
-    def _watched(self, text: str) -> tuple[Finding, ...]:
+    def _ruled(self, text: str) -> tuple[Finding, ...]:
         self.read.append((text, threading.current_thread().name))
+        time.sleep(self.takes_s)
         return super()._ruled(text)
 
 
@@ -141,6 +144,30 @@ async def test_the_event_loop_never_waits_for_the_gate(tmp_path: Path) -> None:
     await house.leave()
     assert {"a message that is alone in its chat", "a running reply"} <= {t for t, _ in gate.read}
     assert {thread.rpartition("_")[0] for _, thread in gate.read} == {"gate"}
+
+
+async def test_who_left_many_messages_behind_keeps_nobody_else_waiting_after_a_start(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path)
+    gate = house.gate = WatchedGate(house.gate)
+    await house.open()
+    await house.agree()
+    await house.agree("other")
+    house.model.free.clear()
+    many = [f"and there is more, number {number}" for number in range(30)]
+    for words in many:
+        house.world.say("you", words)
+    house.world.say("other", "a single message")
+    await house.until(lambda: len(house.model.asked) == 2 and len(gate.read) >= len(many) + 1)
+    await house.close()
+    gate._rules_seen, gate.read, gate.takes_s = Seen(), [], 0.02
+    await house.open()
+    await house.until(lambda: {*many} <= {text for text, _ in gate.read})
+    read = [text for text, _ in gate.read]
+    assert read.index("a single message") < read.index(many[-1])
+    house.model.free.set()
+    await house.leave()
 
 
 async def test_an_edited_message_is_answered_anew_from_that_point(house: House) -> None:

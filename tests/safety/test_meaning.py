@@ -286,6 +286,14 @@ def test_of_a_thousand_people_each_message_is_judged_once_and_after_a_start_once
         assert part.judged == 2 * people * (1 + started_anew)
 
 
+def test_words_that_were_read_ahead_are_not_read_again_where_the_loop_asks() -> None:
+    judge = FakeJudge(scores(0.0))
+    both = gate(judge)
+    for _ in range(2):
+        both.assess(PLAIN)
+    assert judge.judged == 1
+
+
 def test_what_was_found_in_one_persons_words_is_not_said_of_the_same_words_of_another() -> None:
     judge = FakeJudge(scores(0.0), scores(0.4))
     both = gate(judge)
