@@ -71,6 +71,7 @@ class SafetyGate:
         self._timer, self._meaning = timer, meaning
         self._why_alone = "The crisis classifier was not asked for; the rules work alone."
         self._rules_seen, self._heard_seen, self._alone_seen = Seen(), Seen(), Seen()
+        self._kept = Seen()  # what each message still says, for the ones after it
 
     @classmethod
     def open(
@@ -118,8 +119,12 @@ class SafetyGate:
         began = self._timer()
         said = [turn.text for turn in history if turn.role == "user"]
         earlier = [self._earlier(said[: at + 1]) for at in range(len(said))[-WINDOW:]]
-        now = weighed(self._by_rules(text), self._newest(text, said[-NEAREST:]))
+        before = said[-NEAREST:]
+        heard = self._newest(text, before)
         calm = held > Level.NONE and any(f.id == DOUBTS for f in self._alone(text))
+        # After danger every word sounds of it: what is calm by itself is remembered as that.
+        self._kept.once(lambda: self._alone(text) if calm else heard, text, *before)
+        now = weighed(self._by_rules(text), heard)
         verdict = judge_conversation(now, earlier, held, safe=says_safe(text), calm=calm)
         return self._assessment(verdict, began)
 
@@ -156,7 +161,7 @@ class SafetyGate:
     def _earlier(self, said: Sequence[str]) -> tuple[Finding, ...]:
         """What the last of these was found to say; after a start, what it says by itself."""
         *before, text = said
-        heard = self._heard_seen.of(text, *before[-NEAREST:])
+        heard = self._kept.of(text, *before[-NEAREST:])
         return weighed(self._by_rules(text), self._alone(text) if heard is None else heard)
 
     def _newest(self, text: str, before: Sequence[str]) -> tuple[Finding, ...]:

@@ -34,8 +34,9 @@ LEAN = 0.10  # the same for what is danger only beside a sign that a rule found
 # A conversation has many turns, and one alarm is enough to break into it.
 TURNS = 1.5
 # Never below these: of lone messages, lower ones find one in 350 dangers more and stop twice as
-# many that are a concern, and a third more ordinary.
+# many that are a concern, and a third more ordinary. Under even chances "me too" was a concern.
 FLOORS = {
+    "alone.concern": 0.5,
     "alone.high": 0.3,
     "alone.lean": 0.3,
     "foreign.lean": 0.3,
