@@ -84,7 +84,8 @@ class Inbox:
         await self._take_up()
         if self._ahead is not None:
             # Before the disk: between disk and line nothing may wait, or be cancelled.
-            await self._ahead(self._meeting(updates))
+            meet = self._meeting(updates)
+            await self._ahead([update for update in updates if raw.chat_of(update) in meet])
         for update in await self._keeper.keep(updates):
             self._observer.received()
             if self._received is None:
@@ -128,22 +129,18 @@ class Inbox:
         async with self._resuming:
             if self._received is None and not self._resumed:
                 waiting = await self._store.open_updates()
-                meeting = self._meeting(waiting)
-                numbers = {update["update_id"] for update in meeting}
-                for update in waiting:
-                    if update["update_id"] not in numbers:
-                        self.dispatch(update)
+                meet = self._meeting(waiting)
                 # Who left many behind keeps nobody else waiting while they are looked through.
-                for update in meeting:
-                    if self._ahead is not None:
+                for update in sorted(waiting, key=lambda each: raw.chat_of(each) in meet):
+                    if raw.chat_of(update) in meet and self._ahead is not None:
                         await self._ahead([update])
                     self.dispatch(update)
                 self._resumed = True
 
-    def _meeting(self, updates: list[raw.Raw]) -> list[raw.Raw]:
+    def _meeting(self, updates: list[raw.Raw]) -> set[int]:
+        """Chats in which one of these would meet another."""
         chats = Counter(map(raw.chat_of, updates))
-        busy = {chat for chat, count in chats.items() if count > 1 or chat in self._workers}
-        return [update for update in updates if raw.chat_of(update) in busy]
+        return {chat for chat, count in chats.items() if count > 1 or chat in self._workers}
 
     def _is_urgent(self, update: raw.Raw) -> bool:
         try:

@@ -51,8 +51,7 @@ class Encoder:
         self._apart = relative(w, len(self._places))
         layers = _Layers(w, reach, within=self._apart is not None)
         some = [Tokens(tuple(range(n)), start) for n, start in ((5, 2), (9, 0))]
-        with torch.inference_mode():
-            self._run = traced(layers, *(self._given(text) for text in some))
+        self._run = traced(layers, *(self._given(text) for text in some))
 
     def pooled(self, text: Tokens) -> Tensor:
         """Mean and maximum over the text's own tokens: [2 x width]."""

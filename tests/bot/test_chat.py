@@ -127,11 +127,16 @@ class WatchedGate(SafetyGate):
         return super()._ruled(text)
 
 
-async def test_the_event_loop_never_waits_for_the_gate(tmp_path: Path) -> None:
-    house = House(tmp_path)
+async def watched(folder: Path) -> tuple[House, WatchedGate]:
+    house = House(folder)
     gate = house.gate = WatchedGate(house.gate)
     await house.open()
     await house.agree()
+    return house, gate
+
+
+async def test_the_event_loop_never_waits_for_the_gate(tmp_path: Path) -> None:
+    house, gate = await watched(tmp_path)
     await house.say("a message that is alone in its chat")
     house.model.free.clear()
     house.world.say("you", "one that meets nothing")
@@ -149,10 +154,7 @@ async def test_the_event_loop_never_waits_for_the_gate(tmp_path: Path) -> None:
 async def test_who_left_many_messages_behind_keeps_nobody_else_waiting_after_a_start(
     tmp_path: Path,
 ) -> None:
-    house = House(tmp_path)
-    gate = house.gate = WatchedGate(house.gate)
-    await house.open()
-    await house.agree()
+    house, gate = await watched(tmp_path)
     await house.agree("other")
     house.model.free.clear()
     many = [f"and there is more, number {number}" for number in range(30)]
