@@ -1,7 +1,6 @@
 """Whether somebody may talk now: bans, maintenance, invites, and how much at once.
 
-Asked only about words that are no danger: those are answered in any case (see
-bot.handlers.talk). Refuses with a sentence, or in silence where it has said so
+Danger is let through in any case. Refuses with a sentence, or in silence where it has said so
 already. Knows nothing of Telegram.
 """
 
@@ -13,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from bot.asking import Asked
+from bot.asking import Asked, Danger
 from bot.store.admission import MAINTENANCE as MAINTENANCE
 from bot.store.admission import Standing
 
@@ -84,10 +83,10 @@ class AdmissionCheck:
         self._allowed, self._admins = frozenset(allowed) | frozenset(admins), frozenset(admins)
         self._told: OrderedDict[int, float] = OrderedDict()
 
-    async def __call__(self, asked: Asked, standing: Standing) -> str | None:
+    async def __call__(self, asked: Asked, standing: Standing, danger: Danger) -> str | None:
         """None to go on; else a sentence, empty when it was said a moment ago."""
         refusal = self._refusal(asked.person, standing)
-        if refusal is None:
+        if refusal is None or await danger():
             return None
         now = self._timer()
         said = self._told.get(asked.person)

@@ -36,15 +36,26 @@ class Asked:
         return self.chat < 0
 
 
-Check = Callable[[Asked, Standing], Awaitable[str | None]]
-"""A sentence that refuses the turn (empty: in silence), or None. Never asked about danger."""
+Danger = Callable[[], Awaitable[bool]]
+"""Whether the words by themselves are danger. Read only by what would keep them from the turn,
+which reads them again in the light of those before them: most words need no reading by themselves.
+"""
+
+
+async def wordless() -> bool:
+    """Of a command or a button."""
+    return False
+
+
+Check = Callable[[Asked, Standing, Danger], Awaitable[str | None]]
+"""A sentence that refuses the turn (empty: in silence), or None. Never refuses danger."""
 Notice = Callable[[Asked], Awaitable[str | None]]
 """Words to say before the reply, or None."""
 AfterGate = Callable[[Asked, Conversation, Assessment], Awaitable[None]]
 """Told of what the gate found, before anyone is answered."""
 
-Taker = Callable[..., Awaitable[bool]]
-"""Asked as `taker(asked, standing, danger=...)`: True when somebody else answers these words."""
+Taker = Callable[[Asked, Standing, Danger], Awaitable[bool]]
+"""Asked as `taker(asked, standing, danger)`: True when somebody else answers these words."""
 
 
 @dataclass
@@ -56,10 +67,10 @@ class Hooks:
     after_gate: list[AfterGate] = field(default_factory=list)
     takers: list[Taker] = field(default_factory=list)
 
-    async def refusal(self, asked: Asked, standing: Standing) -> str | None:
+    async def refusal(self, asked: Asked, standing: Standing, danger: Danger) -> str | None:
         """The first check's sentence that refuses."""
         for check in self.checks:
-            sentence = await check(asked, standing)
+            sentence = await check(asked, standing, danger)
             if sentence is not None:
                 return sentence
         return None
@@ -69,6 +80,6 @@ class Hooks:
         found = [asked.notice, *[await notice(asked) for notice in self.notices]]
         return [each for each in found if each]
 
-    async def taken(self, asked: Asked, standing: Standing, *, danger: bool) -> bool:
+    async def taken(self, asked: Asked, standing: Standing, danger: Danger) -> bool:
         """Whether an operator answers these words instead of the program."""
-        return any([await taker(asked, standing, danger=danger) for taker in self.takers])
+        return any([await taker(asked, standing, danger) for taker in self.takers])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-from bot.asking import Asked
+from bot.asking import Asked, Danger
 from bot.clock import Clock
 from bot.safety.types import Assessment, Level
 from bot.store.admission import Standing
@@ -87,7 +87,7 @@ class HandOff:
         """(person, level) of people at risk who agreed, the gravest first."""
         return await self._store.people_at_risk()
 
-    async def relayed(self, asked: Asked, standing: Standing, *, danger: bool) -> bool:
+    async def relayed(self, asked: Asked, standing: Standing, danger: Danger) -> bool:
         """Pass words on if an operator has taken over; True when no program must answer.
 
         Words of danger reach the operator and are answered by the fixed reply too.
@@ -104,8 +104,9 @@ class HandOff:
         if operator not in self._admins:  # they were an operator once
             await self._give_up(asked.person, operator)
             return False
-        await self._from_person(asked, operator, keep=not danger)
-        return not danger
+        taken = not await danger()
+        await self._from_person(asked, operator, keep=taken)
+        return taken
 
     async def _from_operator(self, asked: Asked, person: int) -> None:
         if not await self._say(person, PREFIX + asked.text):

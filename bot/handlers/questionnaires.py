@@ -10,6 +10,7 @@ from dataclasses import replace
 from telegram import Update
 
 from bot import texts
+from bot.asking import Danger, wordless
 from bot.handlers.context import (
     Context,
     answer,
@@ -63,15 +64,16 @@ async def pressed(update: Update, context: Context) -> None:
         await questionnaire(update, context)
 
 
-async def answered_question(update: Update, context: Context, words: str) -> bool:
-    """Take words as the answer that they are; False when they are anything else.
+async def answered_question(update: Update, context: Context, words: str, danger: Danger) -> bool:
+    """Take words as the answer that they are; False when they are anything else, or danger.
 
-    Words of danger never come here, and neither do those that an operator gets.
+    Words that an operator gets never come here.
     """
     here, who, said = services(context).questionnaires, ids(update), update.effective_message
-    if who.chat < 0 or said is None:
+    edited = update.edited_message is not None
+    if who.chat < 0 or said is None or not (edited or here.may_answer(words)) or await danger():
         return False
-    if update.edited_message is not None:
+    if edited:
         view = await here.was_answer(who.person, said.message_id)
         if view is not None:
             await _show(update, view)
@@ -97,7 +99,7 @@ async def left_waiting(update: Update, context: Context, *, quiet: bool) -> None
 async def _refused(update: Update, context: Context) -> bool:
     """Whether this person may not begin one now; they are told as when they talk."""
     standing = await standing_of(update, context)
-    refusal = await services(context).chat.hooks.refusal(asked(update), standing)
+    refusal = await services(context).chat.hooks.refusal(asked(update), standing, wordless)
     if refusal:
         await answer(update, refusal)
     return refusal is not None

@@ -5,6 +5,8 @@ Words of danger are answered in any case: before consent, against every check.
 
 from __future__ import annotations
 
+from functools import partial
+
 from telegram import Message, Update
 
 from bot import texts
@@ -81,28 +83,27 @@ def meant_for(said: Message, context: Context) -> bool:
 
 async def _talk(update: Update, context: Context, words: str, notice: str | None = None) -> None:
     here, wish = services(context), asked(update, _unaddressed(words, context), notice)
-    danger = await here.chat.is_danger(wish.text)
+    danger = partial(here.chat.is_danger, wish.text)
     standing = await standing_of(update, context)
-    if update.edited_message is None and await here.chat.hooks.taken(wish, standing, danger=danger):
+    if update.edited_message is None and await here.chat.hooks.taken(wish, standing, danger):
         if standing.sitting:
             await left_waiting(update, context, quiet=True)
         return
-    if not danger:
-        if not standing.consented:
-            await answer(update, _first_consent(wish.group, context))
-            return
-        refusal = await here.chat.hooks.refusal(wish, standing)
-        if refusal is not None:
-            # Empty when the person was told a moment ago: a flood is not answered by another.
-            if refusal:
-                await answer(update, refusal)
-            return
-        if notice is None and await answered_question(update, context, wish.text):
-            return
+    if not standing.consented and not await danger():
+        await answer(update, _first_consent(wish.group, context))
+        return
+    refusal = await here.chat.hooks.refusal(wish, standing, danger)
+    if refusal is not None:
+        # Empty when the person was told a moment ago: a flood is not answered by another.
+        if refusal:
+            await answer(update, refusal)
+        return
+    if notice is None and await answered_question(update, context, wish.text, danger):
+        return
     turn = here.chat.edited if update.edited_message else here.chat.answer
     await turn(context.bot, wish)
     if standing.sitting:
-        await left_waiting(update, context, quiet=danger)
+        await left_waiting(update, context, quiet=await danger())
 
 
 async def _consented(here: Services, update: Update) -> bool:

@@ -104,9 +104,13 @@ class Questionnaires:
             return Step(word=self._views.words("not_yet"))
         return await self._answer(person, held, item, answer)
 
+    def may_answer(self, words: str) -> bool:
+        """Whether words could be an answer to any question."""
+        return self._shelf.may_answer(words)
+
     async def typed(self, person: int, words: str, update: int, message: int) -> Step | None:
         """Words that are nothing but an answer to the question just asked; None for others."""
-        if not self._shelf.may_answer(words):
+        if not self.may_answer(words):
             return None
         _, held = await self._sittings.newest(person)
         value = None if held is None else held.instrument.value_of(words)

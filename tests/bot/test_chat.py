@@ -16,6 +16,7 @@ from bot.playground.state import person_id
 from bot.safety.gate import SafetyGate
 from bot.safety.rules import Finding
 from bot.safety.seen import Seen
+from bot.safety.types import Assessment, HistoryTurn, Level
 from tests.bot.house import House
 
 
@@ -119,7 +120,14 @@ class WatchedGate(SafetyGate):
         self.__dict__.update(gate.__dict__)
         self._rules_seen = Seen()
         self.read: list[tuple[str, str]] = []
+        self.assessed: list[str] = []
         self.takes_s = 0.0
+
+    def assess(
+        self, text: str, history: tuple[HistoryTurn, ...] = (), held: Level = Level.NONE
+    ) -> Assessment:
+        self.assessed.append(text)
+        return super().assess(text, history, held)
 
     def _ruled(self, text: str) -> tuple[Finding, ...]:
         self.read.append((text, threading.current_thread().name))
@@ -133,6 +141,13 @@ async def watched(folder: Path) -> tuple[House, WatchedGate]:
     await house.open()
     await house.agree()
     return house, gate
+
+
+async def test_the_words_of_somebody_who_may_talk_are_read_once(tmp_path: Path) -> None:
+    house, gate = await watched(tmp_path)
+    await house.say("the only words of this chat")
+    await house.leave()
+    assert gate.assessed == ["the only words of this chat"]
 
 
 async def test_the_event_loop_never_waits_for_the_gate(tmp_path: Path) -> None:

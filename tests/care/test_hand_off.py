@@ -29,8 +29,11 @@ def said(person: int, text: str = "hello") -> Asked:
 
 
 async def relayed(hand_off: HandOff, store: Store, words: Asked, *, danger: bool) -> bool:
+    async def found() -> bool:
+        return danger
+
     standing = await store.standing(words.person, "1")
-    return await hand_off.relayed(words, standing, danger=danger)
+    return await hand_off.relayed(words, standing, found)
 
 
 async def hear(hand_off: HandOff, store: Store, found: Assessment) -> None:

@@ -22,7 +22,7 @@ from bot.admission import (
     Mode,
     Rates,
 )
-from bot.asking import Asked
+from bot.asking import Asked, wordless
 from bot.broadcasting import Broadcasting
 from bot.store.store import Store
 from tests.store.house import Hands, open_store
@@ -50,7 +50,7 @@ def door(
     check = AdmissionCheck(mode, {5}, {9}, Rates(person, total, timer), timer)
 
     async def stands(asked: Asked) -> str | None:
-        return await check(asked, await store.standing(asked.person, "1"))
+        return await check(asked, await store.standing(asked.person, "1"), wordless)
 
     return stands
 
@@ -73,6 +73,24 @@ async def test_who_is_banned_is_told_once_a_minute_and_admins_cannot_be(
     assert await store.unban(7)
     assert await check(asked(7)) is None
     assert not await store.unban(7)
+
+
+async def test_danger_passes_a_ban_and_words_are_read_for_it_only_where_one_stands(
+    store: Store, timer: Timer
+) -> None:
+    check, read = AdmissionCheck("open", set(), set(), Rates(100, 1000, timer), timer), 0
+
+    async def danger() -> bool:
+        nonlocal read
+        read += 1
+        return True
+
+    assert await check(asked(7), await store.standing(7, "1"), danger) is None
+    assert read == 0
+    await store.ban(7)
+    assert await check(asked(7), await store.standing(7, "1"), danger) is None
+    assert read == 1
+    assert await check(asked(7), await store.standing(7, "1"), wordless) == BANNED
 
 
 async def test_a_ban_runs_out(store: Store, timer: Timer, clock: Hands) -> None:
