@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from bot.safety.big import PACKAGES
 
@@ -30,11 +31,11 @@ def _pinned() -> dict[str, str]:
     return {_plain(name): version for name, version in (line.split("==") for line in lines)}
 
 
-def _told() -> dict[str, str]:
+def _told(page: str) -> dict[str, str]:
     rows = re.findall(
-        r"^\| (\S+) \| (\S+) \| \S.*\|$", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE
+        r"^\| (\S+) \| (\d\S*) \| \S.*\|$", (ROOT / "docs" / page).read_text(), re.MULTILINE
     )
-    return {_plain(name): version for name, version in rows if name not in ("package", "---")}
+    return {_plain(name): version for name, version in rows}
 
 
 def test_each_direct_dependency_is_pinned_and_has_its_reason() -> None:
@@ -42,10 +43,16 @@ def test_each_direct_dependency_is_pinned_and_has_its_reason() -> None:
     direct = _named(project["dependencies"]) | ALONE
     for extra in project["optional-dependencies"].values():
         direct |= _named(extra)
-    told, pinned = _told(), _pinned()
+    told, pinned = _told("dependencies.md"), _pinned()
     assert set(told) == direct
     assert told == {name: pinned[name] for name in told}
     assert {f"{name}=={pinned[name]}" for name in ALONE if "mpnet" in name} == set(PACKAGES)
+
+
+def test_each_advisory_that_is_known_is_mended_in_the_pinned_version() -> None:
+    mended, pinned = _told("advisories.md"), _pinned()
+    assert len(mended) > 10
+    assert [name for name in mended if Version(pinned[name]) < Version(mended[name])] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
