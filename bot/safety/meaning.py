@@ -10,14 +10,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from bot.safety.policy import DOUBTS, LEANS
+from bot.safety.policy import DENIES, DOUBTS, LEANS
 from bot.safety.rules import Finding
-from bot.safety.scores import ClassifierMissing, Manifest, Scores
+from bot.safety.scores import FOREIGN, ClassifierMissing, Manifest, Scores
 from bot.safety.types import Health, Level
 from bot.safety.words import Words
 
 _REFUSALS = {"method": "method"}  # requests that a fixed refusal answers
-_FOREIGN = "foreign"  # limits for words that the encoder does not know
 _FORGIVEN = 50  # good answers after which an old failure is no longer told
 log = logging.getLogger(__name__)
 
@@ -129,7 +128,7 @@ class Meaning:
 
 def _found(scores: Scores, known: Mapping[str, float], *, in_context: bool) -> tuple[Finding, ...]:
     source, limits = ("context", "context") if in_context else ("classifier", "alone")
-    limits = _FOREIGN if scores.foreign else limits
+    limits = FOREIGN if scores.foreign else limits
     level = _level(scores, limits, known)
     refuse = _REFUSALS.get(scores.category) if level >= Level.HIGH else None
     name = f"{source}.{scores.category}"
@@ -137,6 +136,7 @@ def _found(scores: Scores, known: Mapping[str, float], *, in_context: bool) -> t
     markers = (
         (LEANS, scores.high >= known.get(f"{limits}.lean", 1.0)),
         (DOUBTS, scores.high < known.get(f"{limits}.doubt", 0.0)),
+        (DENIES, scores.high < known.get(f"{limits}.deny", 0.0)),
     )
     return found, *(Finding(marker, 0) for marker, met in markers if met)
 

@@ -15,6 +15,7 @@ WINDOW = 8  # earlier messages of the person that still count
 NEAREST = 3  # of them that are read together with the newest
 LEANS = "marker.leans"  # the classifier is not sure, but a sign that a rule found is enough
 DOUBTS = "marker.doubts"  # the classifier is sure that there is no danger
+DENIES = "marker.denies"  # and so sure that it outweighs plain words: in other languages alone
 AFFIRMS = "marker.affirms"  # a bare yes
 _BY_CLASSIFIER = ("classifier", "context")
 BY_QUESTIONNAIRE = "suicide.questionnaire"
@@ -52,14 +53,23 @@ def judge_sentence(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def weighed(by_rule: Sequence[Finding], meant: Sequence[Finding]) -> tuple[Finding, ...]:
-    """What both halves found in one message: a soft rule is no more than a concern if doubted,
-    and a soft concern is none.
+    """What both halves found in one message: a rule that is outweighed is no more than a concern,
+    and a concern is none.
 
-    Without the classifier nothing is doubted.
+    Without the classifier nothing is outweighed, and an act under way never is.
     """
-    if any(f.id == DOUBTS for f in meant):
-        by_rule = [replace(f, level=f.level // 2, refuse=None) if f.soft else f for f in by_rule]
-    return (*by_rule, *meant)
+    said = {f.id for f in meant}
+    return (*(_outweighed(f) if _may_be(f, said) else f for f in by_rule), *meant)
+
+
+def _may_be(rule: Finding, said: set[str]) -> bool:
+    if rule.soft and DOUBTS in said:
+        return True
+    return DENIES in said and Level.NONE < rule.level < Level.IMMINENT
+
+
+def _outweighed(rule: Finding) -> Finding:
+    return replace(rule, level=rule.level // 2, refuse=None)
 
 
 def judge_message(findings: Sequence[Finding]) -> Verdict:

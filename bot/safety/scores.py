@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # A message alone, after others, and in words that the encoder hardly knows.
-WHERE = ("alone", "context", "foreign")
+FOREIGN = "foreign"
+WHERE = ("alone", "context", FOREIGN)
 LIMITS = frozenset(
     f"{where}.{level}" for where in WHERE for level in ("concern", "high", "imminent")
 )

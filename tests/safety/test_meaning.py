@@ -135,6 +135,23 @@ def test_no_classifier_outweighs_a_plain_intent() -> None:
     assert gate(doubting(0.0)).assess("I took all the pills").level is Level.IMMINENT
 
 
+def test_in_other_languages_a_classifier_that_is_sure_outweighs_rules_but_for_acts_under_way() -> (
+    None
+):
+    plain, act = "quiero suicidarme", "me he tomado todas las pastillas"
+
+    def found(score: float, text: str, *, foreign: bool = True) -> Level:
+        judge = doubting(score, foreign=foreign)
+        thresholds = {**judge.manifest.thresholds, "foreign.deny": 0.05}
+        judge.manifest = replace(judge.manifest, thresholds=thresholds)
+        return gate(judge).assess(text).level
+
+    assert found(0.04, plain) is Level.CONCERN
+    assert found(0.06, plain) is Level.HIGH
+    assert found(0.04, plain, foreign=False) is Level.HIGH
+    assert found(0.0, act) is Level.IMMINENT
+
+
 def test_what_is_not_english_has_its_own_limits_and_is_doubted_by_no_other() -> None:
     assert gate(doubting(0.85, foreign=True)).assess(PLAIN).model_may_answer
     assert not gate(doubting(0.85)).assess(PLAIN).model_may_answer

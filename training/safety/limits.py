@@ -20,7 +20,7 @@ from bot.safety.checkpoints import FILE
 from bot.safety.classifier import digest
 from bot.safety.readers import ASK
 from bot.safety.reading import Reader
-from bot.safety.scores import WHERE
+from bot.safety.scores import FOREIGN, WHERE
 from training.safety import calibrate
 from training.safety.examples import CATEGORIES, SPLITS, Example
 from training.safety.learn import Recipe, logits
@@ -45,6 +45,9 @@ FLOORS = {
 }
 # Under this probability the classifier outweighs a soft rule.
 DOUBT = 0.15
+# Under this one it outweighs every rule of other languages but for acts under way: of the
+# development messages that a rule met, it clears 10 of 14 ordinary ones and none of 119 dangers.
+DENY = 0.05
 # The least chance of danger, by the first reader, that the second is asked about: that is one
 # ordinary plain message in ten, and no danger of the development messages is lost by it.
 ASK_FROM = 0.12
@@ -110,7 +113,7 @@ def _counts_for(example: Example, read: Reader) -> str | None:
     if not (example.plain or example.earlier):
         return None
     if read.is_foreign(example.text):
-        return "foreign"
+        return FOREIGN
     return "context" if example.earlier else "alone"
 
 
@@ -124,7 +127,8 @@ def _thresholds(where: Sequence[str | None], truth: Any, p: Any) -> dict[str, fl
             quiet = calibrate.threshold(p[rows, i], truth[rows] > 0, share)
             chosen[f"{limits}.{name}"] = round(quiet, 4)
     chosen = {name: max(limit, FLOORS.get(name, 0.0)) for name, limit in chosen.items()}
-    return chosen | {f"{limits}.doubt": DOUBT for limits in WHERE} | {ASK: ASK_FROM}
+    doubts = {f"{limits}.doubt": DOUBT for limits in WHERE} | {f"{FOREIGN}.deny": DENY}
+    return chosen | doubts | {ASK: ASK_FROM}
 
 
 def _figures(p: Any, rows: Sequence[Example]) -> dict[str, Any]:
