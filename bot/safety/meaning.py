@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from bot.safety.policy import DENIES, DOUBTS, LEANS
 from bot.safety.rules import Finding
-from bot.safety.scores import FOREIGN, ClassifierMissing, Manifest, Scores
+from bot.safety.scores import ClassifierMissing, Manifest, Scores, place
 from bot.safety.types import Health, Level
 from bot.safety.words import Words
 
@@ -127,8 +127,8 @@ class Meaning:
 
 
 def _found(scores: Scores, known: Mapping[str, float], *, in_context: bool) -> tuple[Finding, ...]:
-    source, limits = ("context", "context") if in_context else ("classifier", "alone")
-    limits = FOREIGN if scores.foreign else limits
+    limits = place(foreign=scores.foreign, in_context=in_context)
+    source = "context" if in_context else "classifier"
     level = _level(scores, limits, known)
     refuse = _REFUSALS.get(scores.category) if level >= Level.HIGH else None
     name = f"{source}.{scores.category}"

@@ -1,7 +1,8 @@
 """Two readers of a message: a quick one for all, and a better one for what may be danger.
 
 The better one knows far more English and takes ten times as long, so it is asked only where the
-quick one sees any chance of danger: about one ordinary message in ten. Without it the quick one
+quick one sees any chance of danger: about one ordinary message in ten, and one in five of those
+with nothing before them. Without it the quick one
 decides alone, by limits of its own. Knows nothing of rules, policy or people.
 """
 
@@ -12,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bot.safety.classifier import Classifier
-from bot.safety.scores import ClassifierMissing, Scores
+from bot.safety.scores import ClassifierMissing, Scores, place
 
-ASK = "second.ask"  # the least chance of danger that the second is asked about
+ASK = "ask"  # the least chance of danger that the second is asked about
 log = logging.getLogger(__name__)
 
 
@@ -48,7 +49,8 @@ class TwoReaders:
         second, reader = self._second, self.quick.reader
         windows, foreign = reader.windows(text, earlier), reader.is_foreign(text)
         scores = self.quick.of(windows, foreign=foreign)
-        if second is None or scores.high < second.manifest.thresholds[ASK]:
+        asks = f"{place(foreign=foreign, in_context=bool(earlier))}.{ASK}"
+        if second is None or scores.high < second.manifest.thresholds[asks]:
             return scores
         better = second.of(windows, foreign=foreign)
         return replace(better, partly=better.partly or scores.partly)

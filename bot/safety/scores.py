@@ -11,11 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # A message alone, after others, and in words that the encoder hardly knows.
-FOREIGN = "foreign"
-WHERE = ("alone", "context", FOREIGN)
+ALONE, CONTEXT, FOREIGN = WHERE = ("alone", "context", "foreign")
 LIMITS = frozenset(
     f"{where}.{level}" for where in WHERE for level in ("concern", "high", "imminent")
 )
+
+
+def place(*, foreign: bool, in_context: bool) -> str:
+    """Whose limits count, of WHERE."""
+    return FOREIGN if foreign else CONTEXT if in_context else ALONE
 
 
 class ClassifierMissing(Exception):

@@ -58,7 +58,8 @@ class Fake:
 
 def slow(high: float) -> Fake:
     """The second one, with lower limits, asked from .1 on."""
-    limits = {**LIMITS, "alone.high": 0.4, "alone.concern": 0.3, ASK: 0.1}
+    limits = {**LIMITS, "alone.high": 0.4, "alone.concern": 0.3, "context.ask": 0.3}
+    limits |= {f"{where}.{ASK}": limits.get(f"{where}.{ASK}", 0.1) for where in WHERE}
     return Fake(high, replace(MANIFEST, version="better", thresholds=limits))
 
 
@@ -76,7 +77,9 @@ def two(first: Fake, second: Fake | None) -> TwoReaders:
 def test_where_the_first_sees_no_chance_of_danger_the_second_is_not_asked() -> None:
     second = slow(0.99)
     assert two(Fake(0.05), second).judge(PLAIN).high == 0.05
+    assert two(Fake(0.2), second).judge(PLAIN, ("after others it is asked later",)).high == 0.2
     assert second.asked == 0
+    assert two(Fake(0.2), second).judge(PLAIN).high == 0.99
 
 
 def test_where_the_first_is_not_sure_the_second_decides_by_the_limits_of_both() -> None:

@@ -58,7 +58,7 @@ def fit(
     found = Found.of(first, parts, read)
     pages = [(first, manifest(found, parts, read, recipes.first, small), out)]
     if second and big:
-        both = Found.of(second, parts, read).after(found)
+        both = Found.of(second, parts, read).after(found, parts, read)
         pages.append((second, manifest(both, parts, read, recipes.second, big), beside(out)))
     windows = [w for e in parts["train"][::_EVERY] for w in read.windows(e.text, e.earlier)]
     versions = [ship(net, page, to, reach(net, windows)) for net, page, to in pages]

@@ -20,7 +20,7 @@ from bot.safety.checkpoints import FILE
 from bot.safety.classifier import digest
 from bot.safety.readers import ASK
 from bot.safety.reading import Reader
-from bot.safety.scores import FOREIGN, WHERE
+from bot.safety.scores import ALONE, CONTEXT, FOREIGN, WHERE, place
 from training.safety import calibrate
 from training.safety.examples import CATEGORIES, SPLITS, Example
 from training.safety.learn import Recipe, logits
@@ -48,9 +48,11 @@ DOUBT = 0.15
 # Under this one it outweighs every rule of other languages but for acts under way: of the
 # development messages that a rule met, it clears 10 of 14 ordinary ones and none of 119 dangers.
 DENY = 0.05
-# The least chance of danger, by the first reader, that the second is asked about: that is one
-# ordinary plain message in ten, and no danger of the development messages is lost by it.
-ASK_FROM = 0.12
+# The least chance of danger, by the first reader, that the second is asked about: of ordinary
+# plain messages one in five alone, one in ten after others, one in four in other languages. Under
+# .03 alone the second finds 1.2 % more danger than from .12 on, at as many alarms; after
+# others it finds no more.
+ASK_FROM = {ALONE: 0.03, CONTEXT: 0.2, FOREIGN: 0.05}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,13 @@ class Found:
         platt = [calibrate.platt(column, truth > i) for i, column in enumerate(columns)]
         return cls(platt, *(_calibrated(said[split], platt) for split in SPLITS[1:]))
 
-    def after(self, first: Found) -> Found:
+    def after(self, first: Found, parts: Parts, read: Reader) -> Found:
         """As the gate asks: of what the first sees no chance of danger in, it is the first's."""
+        dev, holdout = (_asked_from(parts[split], read) for split in SPLITS[1:])
         return replace(
             self,
-            dev=np.where(first.dev[:, 1:2] >= ASK_FROM, self.dev, first.dev),
-            holdout=np.where(first.holdout[:, 1:2] >= ASK_FROM, self.holdout, first.holdout),
+            dev=np.where(first.dev[:, 1:2] >= dev, self.dev, first.dev),
+            holdout=np.where(first.holdout[:, 1:2] >= holdout, self.holdout, first.holdout),
         )
 
 
@@ -110,25 +113,30 @@ def manifest(
 
 def _counts_for(example: Example, read: Reader) -> str | None:
     """The limits that the example helps to choose. Of turns there are few, so that all count."""
-    if not (example.plain or example.earlier):
-        return None
-    if read.is_foreign(example.text):
-        return FOREIGN
-    return "context" if example.earlier else "alone"
+    return _place(example, read) if example.plain or example.earlier else None
+
+
+def _place(example: Example, read: Reader) -> str:
+    return place(foreign=read.is_foreign(example.text), in_context=bool(example.earlier))
+
+
+def _asked_from(rows: Sequence[Example], read: Reader) -> Any:
+    """[rows, 1]."""
+    return np.array([[ASK_FROM[_place(row, read)]] for row in rows])
 
 
 def _thresholds(where: Sequence[str | None], truth: Any, p: Any) -> dict[str, float]:
     chosen = {}
     for limits in WHERE:
         rows = np.array([each == limits for each in where])
-        turns = TURNS if limits == "context" else 1
+        turns = TURNS if limits == CONTEXT else 1
         asked = [(i, name, ALARMS[name] / turns) for i, name in enumerate(NAMES)]
         for i, name, share in (*asked, (1, "lean", LEAN)):
             quiet = calibrate.threshold(p[rows, i], truth[rows] > 0, share)
             chosen[f"{limits}.{name}"] = round(quiet, 4)
     chosen = {name: max(limit, FLOORS.get(name, 0.0)) for name, limit in chosen.items()}
     doubts = {f"{limits}.doubt": DOUBT for limits in WHERE} | {f"{FOREIGN}.deny": DENY}
-    return chosen | doubts | {ASK: ASK_FROM}
+    return chosen | doubts | {f"{limits}.{ASK}": ASK_FROM[limits] for limits in WHERE}
 
 
 def _figures(p: Any, rows: Sequence[Example]) -> dict[str, Any]:
