@@ -141,6 +141,7 @@ class Lanner:
             self.bot, self.store, settings, self._admins(), self.presence.lead
         )
         self.operating.hook(self.chat.hooks)
+        self.chat.hooks.hurries = self.inbox.hurries
         failed = self.urgent.store_failed
         self.intake = doors.intake(settings, self.inbox, failed, self.counts)
         self.services = self._services()

@@ -60,12 +60,16 @@ Taker = Callable[[Asked, Standing, Danger], Awaitable[bool]]
 
 @dataclass
 class Hooks:
-    """Where other parts of the bot take part in a turn; each list runs in order."""
+    """Where other parts of the bot take part in a turn; each list runs in order.
+
+    `hurries`: whether danger of this person waits in this chat behind the turn, or a wish to stop.
+    """
 
     checks: list[Check] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     after_gate: list[AfterGate] = field(default_factory=list)
     takers: list[Taker] = field(default_factory=list)
+    hurries: Callable[[int, int], bool] = lambda _chat, _person: False
 
     async def refusal(self, asked: Asked, standing: Standing, danger: Danger) -> str | None:
         """The first check's sentence that refuses."""

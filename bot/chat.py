@@ -205,7 +205,9 @@ class ChatService:
         request = Request(asked.turn, owner, talk, turns, self._sampling, self._deadline)
         self._running[asked.chat, asked.person] = request.id, asyncio.current_task()
         try:
-            return await write(request)
+            # Danger may have come before there was anything to stop.
+            hurried = self.hooks.hurries(asked.chat, asked.person)
+            return Outcome(texts.STOPPED, "failed") if hurried else await write(request)
         finally:
             self._running.pop((asked.chat, asked.person), None)
 

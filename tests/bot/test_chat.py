@@ -143,6 +143,34 @@ async def watched(folder: Path) -> tuple[House, WatchedGate]:
     return house, gate
 
 
+class HastyGate(SafetyGate):
+    """Takes some words for danger until it has read those before them."""
+
+    def __init__(self, gate: SafetyGate) -> None:
+        self.__dict__.update(gate.__dict__)
+
+    def assess(
+        self, text: str, history: tuple[HistoryTurn, ...] = (), held: Level = Level.NONE
+    ) -> Assessment:
+        alone = text == "not yet" and not history
+        return super().assess("I want to kill myself" if alone else text, history, held)
+
+
+async def test_danger_does_not_wait_for_a_reply_to_what_only_seemed_danger(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.gate = HastyGate(house.gate)
+    await house.open()
+    await house.agree()
+    house.model.free.clear()
+    house.world.say("you", "talk to me about my day at the bakery")
+    await house.until(lambda: house.model.asked)
+    house.world.say("you", "not yet")
+    house.world.say("you", "I want to kill myself tonight")
+    await house.until(lambda: any("emergency" in t for t in house.bot_says()[2:]))
+    house.model.free.set()
+    await house.leave()
+
+
 async def test_the_words_of_somebody_who_may_talk_are_read_once(tmp_path: Path) -> None:
     house, gate = await watched(tmp_path)
     await house.say("the only words of this chat")
