@@ -111,8 +111,7 @@ class Inbox:
     def hurries(self, chat: int, person: int) -> bool:
         """Whether danger, or a wish to stop, of this person waits behind what is handled now."""
         line = self._lines.get(chat)
-        senders = {raw.sender_of(update) or chat for update in line.urgent} if line else set()
-        return person in senders
+        return line is not None and any(raw.person_of(each) == person for each in line.urgent)
 
     async def quiet(self, most_s: float) -> None:
         """Wait until no chat has anything to do, at most `most_s`."""

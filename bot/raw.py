@@ -39,6 +39,11 @@ def sender_of(update: Raw) -> int:
     return _id(body(update).get("from"))
 
 
+def person_of(update: Raw) -> int:
+    """Whose it is: the sender's, or the chat's where there is none."""
+    return sender_of(update) or chat_of(update)
+
+
 def language_of(update: Raw) -> str:
     """The language of the person's Telegram."""
     return str(_inner(body(update), "from").get("language_code") or "en")

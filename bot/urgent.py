@@ -47,7 +47,7 @@ class Urgent:
         Danger that is `alone` in its chat has nothing to overtake, and is read in its turn.
         """
         chat = raw.chat_of(update)
-        person = raw.sender_of(update) or chat
+        person = raw.person_of(update)
         if raw.wants_stop(update):
             if self.chat.stop(chat, person):
                 self.stopped.add(int(update["update_id"]))

@@ -109,9 +109,10 @@ class Questionnaires:
         return self._shelf.may_answer(words)
 
     async def typed(self, person: int, words: str, update: int, message: int) -> Step | None:
-        """Words that are nothing but an answer to the question just asked; None for others."""
-        if not self.may_answer(words):
-            return None
+        """Words that are nothing but an answer to the question just asked; None for others.
+
+        `may_answer` says without the database which words cannot be one.
+        """
         _, held = await self._sittings.newest(person)
         value = None if held is None else held.instrument.value_of(words)
         if held is None or value is None or await self._waits(person):

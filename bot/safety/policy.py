@@ -59,16 +59,15 @@ def weighed(by_rule: Sequence[Finding], meant: Sequence[Finding]) -> tuple[Findi
     Without the classifier nothing is outweighed, and an act under way never is.
     """
     said = {f.id for f in meant}
-    return (*(_outweighed(f) if _may_be(f, said) else f for f in by_rule), *meant)
+    return (*(_lessened(f) if _is_outweighed(f, said) else f for f in by_rule), *meant)
 
 
-def _may_be(rule: Finding, said: set[str]) -> bool:
-    if rule.soft and DOUBTS in said:
-        return True
-    return DENIES in said and Level.NONE < rule.level < Level.IMMINENT
+def _is_outweighed(rule: Finding, said: set[str]) -> bool:
+    doubted = rule.soft and DOUBTS in said
+    return doubted or (DENIES in said and Level.NONE < rule.level < Level.IMMINENT)
 
 
-def _outweighed(rule: Finding) -> Finding:
+def _lessened(rule: Finding) -> Finding:
     return replace(rule, level=rule.level // 2, refuse=None)
 
 

@@ -101,23 +101,35 @@ async def test_stop_ends_the_running_reply(house: House) -> None:
     assert await house.say("/stop") == "I hear you."
 
 
-async def test_danger_overtakes_a_running_reply(house: House) -> None:
-    await house.agree()
+async def overtake(house: House, behind: str) -> None:
+    """A reply runs, something waits behind it, then danger: its fixed text comes all the same."""
     house.model.free.clear()
     house.world.say("you", "talk to me")
     await house.until(lambda: house.model.asked)
-    house.world.say("you", "and then?")
+    house.world.say("you", behind)
     house.world.say("you", "I want to kill myself tonight")
     await house.until(lambda: any("emergency" in t for t in house.bot_says()[2:]))
     assert len(house.model.asked) == 1
     house.model.free.set()
 
 
-class WatchedGate(SafetyGate):
-    """Notes in which thread each message is read for the first time."""
+async def test_danger_overtakes_a_running_reply(house: House) -> None:
+    await house.agree()
+    await overtake(house, "and then?")
+
+
+class LikeGate(SafetyGate):
+    """One with the parts of another, which takes seconds to load."""
 
     def __init__(self, gate: SafetyGate) -> None:
         self.__dict__.update(gate.__dict__)
+
+
+class WatchedGate(LikeGate):
+    """Notes in which thread each message is read for the first time."""
+
+    def __init__(self, gate: SafetyGate) -> None:
+        super().__init__(gate)
         self._rules_seen = Seen()
         self.read: list[tuple[str, str]] = []
         self.assessed: list[str] = []
@@ -143,11 +155,8 @@ async def watched(folder: Path) -> tuple[House, WatchedGate]:
     return house, gate
 
 
-class HastyGate(SafetyGate):
+class HastyGate(LikeGate):
     """Takes some words for danger until it has read those before them."""
-
-    def __init__(self, gate: SafetyGate) -> None:
-        self.__dict__.update(gate.__dict__)
 
     def assess(
         self, text: str, history: tuple[HistoryTurn, ...] = (), held: Level = Level.NONE
@@ -161,13 +170,7 @@ async def test_danger_does_not_wait_for_a_reply_to_what_only_seemed_danger(tmp_p
     house.gate = HastyGate(house.gate)
     await house.open()
     await house.agree()
-    house.model.free.clear()
-    house.world.say("you", "talk to me about my day at the bakery")
-    await house.until(lambda: house.model.asked)
-    house.world.say("you", "not yet")
-    house.world.say("you", "I want to kill myself tonight")
-    await house.until(lambda: any("emergency" in t for t in house.bot_says()[2:]))
-    house.model.free.set()
+    await overtake(house, "not yet")
     await house.leave()
 
 

@@ -135,9 +135,7 @@ def test_no_classifier_outweighs_a_plain_intent() -> None:
     assert gate(doubting(0.0)).assess("I took all the pills").level is Level.IMMINENT
 
 
-def test_in_other_languages_a_classifier_that_is_sure_outweighs_rules_but_for_acts_under_way() -> (
-    None
-):
+def test_in_other_languages_a_sure_classifier_outweighs_all_rules_but_acts_under_way() -> None:
     plain, act = "quiero suicidarme", "me he tomado todas las pastillas"
 
     def found(score: float, text: str, *, foreign: bool = True) -> Level:

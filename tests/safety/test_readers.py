@@ -57,9 +57,9 @@ class Fake:
 
 
 def slow(high: float) -> Fake:
-    """The second one, with lower limits, asked from .1 on."""
-    limits = {**LIMITS, "alone.high": 0.4, "alone.concern": 0.3, "context.ask": 0.3}
-    limits |= {f"{where}.{ASK}": limits.get(f"{where}.{ASK}", 0.1) for where in WHERE}
+    """The second one, with lower limits, asked from .1 on, after others from .3."""
+    asks = {f"{where}.{ASK}": 0.1 for where in WHERE} | {f"context.{ASK}": 0.3}
+    limits = {**LIMITS, **asks, "alone.high": 0.4, "alone.concern": 0.3}
     return Fake(high, replace(MANIFEST, version="better", thresholds=limits))
 
 

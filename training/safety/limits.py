@@ -49,9 +49,9 @@ DOUBT = 0.15
 # development messages that a rule met, it clears 10 of 14 ordinary ones and none of 119 dangers.
 DENY = 0.05
 # The least chance of danger, by the first reader, that the second is asked about: of ordinary
-# plain messages one in five alone, one in ten after others, one in four in other languages. Under
-# .03 alone the second finds 1.2 % more danger than from .12 on, at as many alarms; after
-# others it finds no more.
+# plain messages one in five alone, one in ten after others, one in four in other languages. From
+# .03 on it finds 1.2 % more danger in messages alone than from .12 on, at as many alarms; after
+# others, from .2 on, as much.
 ASK_FROM = {ALONE: 0.03, CONTEXT: 0.2, FOREIGN: 0.05}
 
 
