@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.safety.files import data_text
+from bot.safety.glued import GLOSS, LANGUAGES
 from bot.safety.normalise import WORD
 
-LANGUAGES = ("de", "es", "fr", "hi", "id", "pt")
-_FOLDER = "gloss"
 _NOTHING = "-"  # a word that is dropped
 _BETWEEN = re.compile(r"[\s'’`´-]*")  # what may stand inside a phrase
 _JOINTS = tuple("'’`´-")  # between two words that are put into English
@@ -78,7 +77,7 @@ class Gloss:
     def load(cls, fold: Callable[[str], str]) -> Gloss:
         """The tables that come with Lanner."""
         tables = {language: _table(language, fold) for language in LANGUAGES}
-        return cls(tables, data_text(f"{_FOLDER}/en.txt").split(), fold)
+        return cls(tables, data_text(f"{GLOSS}/en.txt").split(), fold)
 
     def english(self, text: str) -> str:
         """`text` in lower case, with what is foreign in it put into English; English as it is."""
@@ -149,7 +148,7 @@ def _unbroken(text: str, words: Sequence[Word], most: int = 7) -> Sequence[Word]
 
 def _table(language: str, fold: Callable[[str], str]) -> Table:
     table = Table()
-    for line in data_text(f"{_FOLDER}/{language}.tsv").splitlines():
+    for line in data_text(f"{GLOSS}/{language}.tsv").splitlines():
         if line and not line.startswith("#"):
             said, english = line.split("\t")
             table.add(said, english)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+import statistics
 import unicodedata
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -19,7 +20,15 @@ from bot.safety.words import Words
 UNWRITTEN = dict.fromkeys((0x0901, 0x0902, 0x093C))
 _BLANKS = "\u115f\u1160\u3164\uffa0\u2800\u17b4\u17b5"
 _SENTENCE = re.compile(r"[.!?;:\n\r…।。？！|]+(?=\s|$)|[\n\r…।。？！]+")
-_SPACED = re.compile(r"(?<![a-z0-9])(?:[a-z][^a-z0-9]{1,3}){3,}[a-z](?![a-z0-9])")
+_LETTER = "[a-z\u0904-\u0939\u0958-\u0961]"
+_NEITHER = "[^a-z0-9\u0900-\u0963]"
+# Of Hindi a letter may carry signs.
+_ONE = f"{_LETTER}[\u0900-\u0903\u093a-\u094f]*"
+_SPACED = re.compile(
+    f"(?<![a-z0-9\u0900-\u0963])(?:{_ONE}{_NEITHER}{{1,3}}){{3,}}{_ONE}(?![a-z0-9\u0900-\u0963])"
+)
+_BETWEEN = re.compile(f"{_NEITHER}+")
+_SHORT, _LONG = 2.5, 12  # letters: fewer in the middle are no words; more may be several
 _WORD = re.compile(r"[^\W_]+(?:[\u0900-\u0dff]+[^\W_]*)*|,")
 _ILL = re.compile(r"\b(i|you|he|she|they|we|it)['’`´]ll\b")
 _APOSTROPHE = re.compile(r"(?<=[a-z])['’`´ʼ＇](?=[a-z])")
@@ -66,8 +75,22 @@ def unspaced(text: str, words: Words) -> tuple[str, str]:
     """`text` folded, and the same with words put together that stood letter by letter."""
     folded = fold(_unescape(text[:_LONGEST]), words)
     if folded.count(" ") * 3 > len(folded) or _SPACED.search(folded):
-        return folded, _SPACED.sub(lambda found: words.split_glued(_letters(found[0])), folded)
+        return folded, _SPACED.sub(lambda found: _put_together(found[0], words), folded)
     return folded, folded
+
+
+def _put_together(spaced: str, words: Words) -> str:
+    """Words end where more space stands than between most letters; known words tell the rest."""
+    between = _BETWEEN.findall(spaced)
+    usual = statistics.median_low(map(_width, between))
+    glued = _BETWEEN.sub(lambda found: " " * (_width(found[0]) > usual), spaced).split()
+    if len(glued) * _SHORT > sum(map(len, glued)):  # space stands anywhere
+        glued = ["".join(glued)]
+    return " ".join(words.glued.split(word) if len(word) > _LONG else word for word in glued)
+
+
+def _width(between: str) -> int:
+    return sum(char.isspace() for char in between)
 
 
 def fold(text: str, words: Words) -> str:
@@ -103,10 +126,6 @@ def _unescape(text: str) -> str:
     if "&#" in text or "&amp" in text:
         text = html.unescape(text)
     return unquote(text, errors="replace") if re.search(r"%[0-9A-Fa-f]{2}", text) else text
-
-
-def _letters(text: str) -> str:
-    return "".join(c for c in text if c.isalpha())
 
 
 def _sentences(part: str, words: Words, read: dict[str, list[str]]) -> list[Sentence]:

@@ -59,7 +59,10 @@ class Reader:
         return sum(word in self._words.english for word in found) < _ENGLISH * len(found)
 
     def _ids(self, text: str) -> list[int]:
-        plain = readable(self._gloss.english(text[:_MOST_CHARACTERS]), self._words)
+        text = text[:_MOST_CHARACTERS]
+        folded, joined = unspaced(text, self._words)
+        english = self._gloss.english(text if joined == folded else joined)
+        plain = readable(english, self._words)
         found: list[int] = self._tokenizer.encode(plain, add_special_tokens=False).ids
         return found
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 
 from bot.safety.files import data_page
+from bot.safety.glued import Glued
 
 _LEET = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g",
          "@": "a", "$": "s", "!": "i", "|": "li", "€": "e", "+": "t", "(": "c", "£": "l",
@@ -39,7 +40,7 @@ class Words:
         self._known = frozenset(vocabulary) | set(self._expand) | set(tables["fuzzy"])
         self._squeezed = {_RUN.sub(r"\1", word): word for word in sorted(self._known)}
         self._squeezed |= {_RUN.sub(r"\1", word): word for word in self._hidden}
-        self._longest = max(map(len, self._known), default=1)
+        self.glued = Glued(self._known)
 
     def canonical(self, tokens: list[str]) -> list[str]:
         """Each token as the words that it stands for."""
@@ -102,18 +103,6 @@ class Words:
             if all(b == w or b in _HIDING for b, w in zip(body, word, strict=True)):
                 return word
         return None
-
-    def split_glued(self, letters: str) -> str:
-        """`iwanttodie` as `i want to die`, if known words cover it; else as it is."""
-        letters = letters[:400]
-        best: list[str | None] = [""] + [None] * len(letters)
-        for end in range(1, len(letters) + 1):
-            for start in range(max(0, end - self._longest), end):
-                before = best[start]
-                if before is not None and letters[start:end] in self._known:
-                    best[end] = f"{before} {letters[start:end]}"
-                    break
-        return best[-1] or letters
 
 
 def _rejoined(tokens: list[str]) -> list[str]:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.safety.files import data_text
-from bot.safety.gloss import LANGUAGES, Gloss, Table
+from bot.safety.gloss import Gloss, Table
+from bot.safety.glued import LANGUAGES
 from bot.safety.normalise import fold
 from bot.safety.words import Words
 
