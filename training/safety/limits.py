@@ -46,13 +46,12 @@ FLOORS = {
 # Under this probability the classifier outweighs a soft rule.
 DOUBT = 0.15
 # Under this one it outweighs every rule of other languages but for acts under way: of the
-# development messages that a rule met, it clears 10 of 14 ordinary ones and none of 119 dangers.
-DENY = 0.05
+# development messages that a rule met, it clears 13 of 16 ordinary ones and none of 126 dangers.
+DENY = 0.04
 # The least chance of danger, by the first reader, that the second is asked about: of ordinary
-# plain messages one in five alone, one in ten after others, one in four in other languages. From
-# .03 on it finds 1.2 % more danger in messages alone than from .12 on, at as many alarms; after
-# others, from .2 on, as much.
-ASK_FROM = {ALONE: 0.03, CONTEXT: 0.2, FOREIGN: 0.05}
+# plain messages one in five, in other languages one in four. At as many alarms that finds 2 % more
+# danger than from .2 on, where it is one in ten.
+ASK_FROM = {ALONE: 0.03, CONTEXT: 0.05, FOREIGN: 0.05}
 
 
 @dataclass(frozen=True, slots=True)
