@@ -28,7 +28,7 @@ from training.safety.net import LEVELS, Net
 
 Parts: TypeAlias = dict[str, list[Example]]
 # At most these shares of ordinary plain development messages may be flagged at a level.
-ALARMS = {"concern": 0.05, "high": 0.035, "imminent": 0.01}
+ALARMS = {"concern": 0.06, "high": 0.045, "imminent": 0.01}
 NAMES = tuple(ALARMS)
 LEAN = 0.10  # the same for what is danger only beside a sign that a rule found
 # A conversation has many turns, and one alarm is enough to break into it.
