@@ -31,8 +31,9 @@ Parts: TypeAlias = dict[str, list[Example]]
 ALARMS = {"concern": 0.06, "high": 0.045, "imminent": 0.01}
 NAMES = tuple(ALARMS)
 LEAN = 0.10  # the same for what is danger only beside a sign that a rule found
-# A conversation has many turns, and one alarm is enough to break into it.
-TURNS = 1.5
+# A conversation has many turns, and one alarm is enough to break into it. Of what is in other
+# languages a part is turns.
+STRICTER = {ALONE: 1.0, CONTEXT: 1.5, FOREIGN: 1.3}
 # Never below these: of lone messages, lower ones find one in 350 dangers more and stop twice as
 # many that are a concern, and a third more ordinary. Under even chances "me too" was a concern.
 FLOORS = {
@@ -128,8 +129,7 @@ def _thresholds(where: Sequence[str | None], truth: Any, p: Any) -> dict[str, fl
     chosen = {}
     for limits in WHERE:
         rows = np.array([each == limits for each in where])
-        turns = TURNS if limits == CONTEXT else 1
-        asked = [(i, name, ALARMS[name] / turns) for i, name in enumerate(NAMES)]
+        asked = [(i, name, ALARMS[name] / STRICTER[limits]) for i, name in enumerate(NAMES)]
         for i, name, share in (*asked, (1, "lean", LEAN)):
             quiet = calibrate.threshold(p[rows, i], truth[rows] > 0, share)
             chosen[f"{limits}.{name}"] = round(quiet, 4)
