@@ -6,13 +6,12 @@ Knows the words of the rules, of everyday English and of the glossaries; nothing
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
+from functools import cached_property
 
 from bot.safety.files import data_text
 
 LANGUAGES = ("de", "es", "fr", "hi", "id", "pt")
 GLOSS = "gloss"
-_MOST = 400
 _WORD, _SHORT_WORD, _LEFT_OVER = 2, 3, 4  # what each costs, and each letter that no word covers
 _SHORT = 2
 
@@ -25,27 +24,43 @@ class Glued:
 
     def split(self, letters: str) -> str:
         """`iwanttodie` as `i want to die`: in few words, with few letters left over."""
-        known = self._words | _everyday()
-        longest = max(map(len, known))
-        letters = letters[:_MOST]
-        best: list[tuple[int, str]] = [(0, "")]
+        out, end = "", len(letters)
+        begins = self._begins(letters)
+        while end:
+            start = begins[end]
+            piece = letters[start:end]
+            out = (f" {piece} " if piece in self._known else piece) + out
+            end = start
+        return " ".join(out.split())
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        """Read when first needed: hardly anybody writes so."""
+        return self._words | _everyday()
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self._known))
+
+    def _begins(self, letters: str) -> list[int]:
+        """For each end, where the last word of the cheapest way to get there begins."""
+        best = [(0, 0)]
         for end in range(1, len(letters) + 1):
-            ways = [(best[-1][0] + _LEFT_OVER, best[-1][1] + letters[end - 1])]
-            for start in range(max(0, end - longest), end):
-                if (word := letters[start:end]) in known:
-                    cost, before = best[start]
-                    ways.append((cost + _cost(word), f"{before} {word} "))
+            ways = [(best[-1][0] + _LEFT_OVER, end - 1)]
+            ways += [
+                (best[start][0] + _cost(end - start), start)
+                for start in range(max(0, end - self._longest), end)
+                if letters[start:end] in self._known
+            ]
             best.append(min(ways))
-        return " ".join(best[-1][1].split())
+        return [start for _, start in best]
 
 
-def _cost(word: str) -> int:
-    return _WORD if len(word) > _SHORT else _SHORT_WORD
+def _cost(length: int) -> int:
+    return _WORD if length > _SHORT else _SHORT_WORD
 
 
-@cache
 def _everyday() -> frozenset[str]:
-    """Read when first needed: hardly anybody writes so."""
     words = data_text(f"{GLOSS}/en.txt").split()
     for language in LANGUAGES:
         lines = data_text(f"{GLOSS}/{language}.tsv").splitlines()

@@ -93,6 +93,11 @@ def test_danger_spelled_letter_by_letter_never_reaches_the_model(
     assert stopped((between or gap).join(gap.join(word) for word in danger.split()))
 
 
+def test_much_before_danger_spelled_letter_by_letter_does_not_hide_it() -> None:
+    text = "erzaehl mir eine geschichte vom meer " * 60 + DANGERS[0]
+    assert stopped("-".join(text.replace(" ", "")))
+
+
 @pytest.mark.parametrize(
     "text",
     ["f r e i t a g  i s t  k i n o", "d.o y.o.u k.n.o.w c.h.e.s.s", "m-a-n-g-e-r-u-n-g-a-t-e-a-u"],
