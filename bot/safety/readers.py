@@ -1,9 +1,8 @@
 """Two readers of a message: a quick one for all, and a better one for what may be danger.
 
 The better one knows far more English and takes ten times as long, so it is asked only where the
-quick one sees any chance of danger: about one ordinary message in ten, and one in five of those
-with nothing before them. Without it the quick one decides alone, by limits of its own. Knows
-nothing of rules, policy or people.
+quick one sees any chance of danger: about one ordinary message in five. Without it the quick one
+decides alone, by limits of its own. Knows nothing of rules, policy or people.
 """
 
 from __future__ import annotations
