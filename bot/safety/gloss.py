@@ -14,8 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.safety.files import data_text
-from bot.safety.glued import GLOSS, LANGUAGES
+from bot.safety.glossaries import LANGUAGES, english_words, entries
 from bot.safety.normalise import WORD
 
 _NOTHING = "-"  # a word that is dropped
@@ -77,7 +76,7 @@ class Gloss:
     def load(cls, fold: Callable[[str], str]) -> Gloss:
         """The tables that come with Lanner."""
         tables = {language: _table(language, fold) for language in LANGUAGES}
-        return cls(tables, data_text(f"{GLOSS}/en.txt").split(), fold)
+        return cls(tables, english_words(), fold)
 
     def english(self, text: str) -> str:
         """`text` in lower case, with what is foreign in it put into English; English as it is."""
@@ -148,10 +147,8 @@ def _unbroken(text: str, words: Sequence[Word], most: int = 7) -> Sequence[Word]
 
 def _table(language: str, fold: Callable[[str], str]) -> Table:
     table = Table()
-    for line in data_text(f"{GLOSS}/{language}.tsv").splitlines():
-        if line and not line.startswith("#"):
-            said, english = line.split("\t")
-            table.add(said, english)
-            if not said.isascii():
-                table.add(fold(said), english)
+    for said, english in entries(language):
+        table.add(said, english)
+        if not said.isascii():
+            table.add(fold(said), english)
     return table

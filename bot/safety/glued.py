@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from bot.safety.files import data_text
+from bot.safety.glossaries import LANGUAGES, english_words, entries
 
-LANGUAGES = ("de", "es", "fr", "hi", "id", "pt")
-GLOSS = "gloss"
 _WORD, _SHORT_WORD, _LEFT_OVER = 2, 3, 4  # what each costs, and each letter that no word covers
 _SHORT = 2
 
@@ -61,8 +59,7 @@ def _cost(length: int) -> int:
 
 
 def _everyday() -> frozenset[str]:
-    words = data_text(f"{GLOSS}/en.txt").split()
+    words = english_words()
     for language in LANGUAGES:
-        lines = data_text(f"{GLOSS}/{language}.tsv").splitlines()
-        words += [line.split("\t")[0] for line in lines if not line.startswith("#")]
+        words += [said for said, _ in entries(language)]
     return frozenset(word for word in words if len(word) > 1 and " " not in word)

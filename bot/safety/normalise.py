@@ -21,12 +21,10 @@ UNWRITTEN = dict.fromkeys((0x0901, 0x0902, 0x093C))
 _BLANKS = "\u115f\u1160\u3164\uffa0\u2800\u17b4\u17b5"
 _SENTENCE = re.compile(r"[.!?;:\n\r…।。？！|]+(?=\s|$)|[\n\r…।。？！]+")
 _LETTER = "[a-z\u0904-\u0939\u0958-\u0961]"
-_NEITHER = "[^a-z0-9\u0900-\u0963]"
+_EITHER, _NEITHER = "[a-z0-9\u0900-\u0963]", "[^a-z0-9\u0900-\u0963]"
 # Of Hindi a letter may carry signs.
 _ONE = f"{_LETTER}[\u0900-\u0903\u093a-\u094f]*"
-_SPACED = re.compile(
-    f"(?<![a-z0-9\u0900-\u0963])(?:{_ONE}{_NEITHER}{{1,3}}){{3,}}{_ONE}(?![a-z0-9\u0900-\u0963])"
-)
+_SPACED = re.compile(f"(?<!{_EITHER})(?:{_ONE}{_NEITHER}{{1,3}}){{3,}}{_ONE}(?!{_EITHER})")
 _BETWEEN = re.compile(f"{_NEITHER}+")
 _SHORT, _LONG = 2.5, 12  # letters: fewer in the middle are no words; more may be several
 _WORD = re.compile(r"[^\W_]+(?:[\u0900-\u0dff]+[^\W_]*)*|,")

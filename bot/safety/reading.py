@@ -57,6 +57,8 @@ class Reader:
         context: list[int] = []
         left = _CONTEXT_TOKENS
         for said in reversed(earlier):
+            if not left:
+                break
             ids = self._ids(said)[:left]
             left -= len(ids)
             context = [*ids, _SEP, *context] if ids else context

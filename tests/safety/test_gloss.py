@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.safety.files import data_text
 from bot.safety.gloss import Gloss, Table
-from bot.safety.glued import LANGUAGES
+from bot.safety.glossaries import LANGUAGES
 from bot.safety.normalise import fold
 from bot.safety.words import Words
 
