@@ -69,8 +69,8 @@ def words(text: str) -> list[str]:
 def alike(ours: Iterable[tuple[str, str]], theirs: Iterable[tuple[str, str]]) -> set[Pair]:
     """The (id, id) of texts that share most of their words, each of ours with all of theirs.
 
-    Two sets this alike share one of their rarest words (prefix filtering), so
-    only those words are looked up and long common texts cost nothing.
+    Two sets this alike share one of their rarest words (prefix filtering) and are of like size,
+    so only those are compared and long common texts cost nothing.
     """
     left = [(name, frozenset(words(text))) for name, text in ours]
     right = [(name, frozenset(words(text))) for name, text in theirs]
@@ -80,17 +80,19 @@ def alike(ours: Iterable[tuple[str, str]], theirs: Iterable[tuple[str, str]]) ->
         needed = len(bag) - math.ceil(ALIKE * len(bag)) + 1
         return sorted(bag, key=lambda word: (common[word], word))[:needed]
 
-    index: dict[str, list[tuple[str, frozenset[str]]]] = defaultdict(list)
-    for name, bag in right:
+    index: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for at, (_, bag) in enumerate(right):
         for word in rarest(bag):
-            index[word].append((name, bag))
-    return {
-        (name, other)
-        for name, bag in left
-        for word in rarest(bag)
-        for other, others in index[word]
-        if name != other and len(bag & others) > ALIKE * len(bag | others)
-    }
+            index[word, len(bag)].append(at)
+    found = set()
+    for name, bag in left:
+        sizes = range(math.ceil(ALIKE * len(bag)), int(len(bag) / ALIKE) + 1)
+        maybe = {at for word in rarest(bag) for size in sizes for at in index.get((word, size), ())}
+        for other, theirs_bag in (right[at] for at in maybe):
+            shared = len(bag & theirs_bag)
+            if name != other and shared > ALIKE * (len(bag) + len(theirs_bag) - shared):
+                found.add((name, other))
+    return found
 
 
 def runs(text: str) -> Iterator[tuple[str, ...]]:
