@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 from dataclasses import replace
 from importlib.util import find_spec
@@ -73,6 +74,17 @@ def test_it_learns_what_it_is_shown(net: Net, reader: Reader) -> None:
 def test_the_same_seed_gives_the_same_network(net: Net, reader: Reader) -> None:
     again = learn(ROWS, reader, encoder_folder(), RECIPE)
     assert np.array_equal(logits(net, ROWS, reader), logits(again, ROWS, reader))
+
+
+@needs_encoder
+def test_a_step_whose_gradient_is_no_number_is_left_out_and_told(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoilt = replace(ROWS[0], weight=math.nan)
+    with caplog.at_level("WARNING"):
+        learnt = learn([spoilt, *ROWS[1:]], reader, encoder_folder(), RECIPE)
+    assert "no number" in caplog.text
+    assert np.isfinite(logits(learnt, ROWS, reader)).all()
 
 
 @needs_encoder

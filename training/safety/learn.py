@@ -143,7 +143,10 @@ class _Run:
         wrong = self._wrong(rows)
         self.optimiser.zero_grad()
         wrong.mean().backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        # One step whose gradient is no number would spoil all that was learnt.
+        if not nn.utils.clip_grad_norm_(self.net.parameters(), 1.0).isfinite():
+            log.warning("a step was left out: its gradient is no number")
+            return float(wrong.nansum().item())
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate * _pace(self.done / self.recipe.epochs)
         self.optimiser.step()
