@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +18,7 @@ from bot.store.store import Store
 from model.types import Event, Request, Text
 from tests.bot.fakes import ScriptedModel
 from tests.bot.house import House, whole_gate
+from training.safety.sets import all_sets
 
 DANGER = "I want to kill myself tonight"
 GENERATED = "I hear you. Tell me more."
@@ -255,8 +254,9 @@ async def test_what_the_gate_flags_in_the_evaluation_sets_is_never_seen_by_the_m
     house: House,
 ) -> None:
     await british(house)
-    gate = whole_gate()
-    for words in _evaluation_messages():
+    gate, messages = whole_gate(), _evaluation_messages()
+    assert len(messages) > 300
+    for words in messages:
         flagged = gate.assess(words).crisis
         await house.say("/new")
         if flagged:
@@ -265,8 +265,8 @@ async def test_what_the_gate_flags_in_the_evaluation_sets_is_never_seen_by_the_m
 
 
 def _evaluation_messages() -> list[str]:
-    rows = (SHARED / "openai_moderation/samples.jsonl").read_text("utf-8").splitlines()
-    found = [str(r["prompt"]) for r in map(json.loads, rows) if r.get("SH")]
-    with (SHARED / "simple_safety_tests/test_cases.csv").open(encoding="utf-8", newline="") as file:
-        found += [r["prompts_final"] for r in csv.DictReader(file) if "Suicide" in r["harm_area"]]
-    return [" ".join(words.split())[:3000] for words in found]
+    """Every lone message that must be stopped, of all sets but our own."""
+    asked = [found for found in all_sets(SHARED) if found.want == "stop"]
+    lone = [i for found in asked if not found.name.startswith("own") for i in found.items]
+    texts = [item.turns[0]["text"] for item in lone if len(item.turns) == 1]
+    return [" ".join(words.split())[:3000] for words in texts]
