@@ -36,7 +36,8 @@ class Conversations(Part):
     async def conversation(
         self, person_id: int, chat_id: int, *, new: bool = False
     ) -> Conversation:
-        """The person's open conversation in this chat; `new` ends it and begins another."""
+        """The person's open conversation in this chat; `new` ends it and begins another, in which
+        the same risk is held."""
         if not new:
             async with self._sessions.read() as session:
                 found = await session.scalar(_OPEN, {"person": person_id, "chat": chat_id})
@@ -82,11 +83,13 @@ async def open_conversation(
     # Of two that come at once, one makes the conversation and the other finds it.
     await session.execute(select(Person).where(Person.id == person_id).with_for_update())
     found = await session.scalar(_OPEN, wanted)
+    risk = 0
     if found is not None and new:
         found.epoch += 1
+        risk = found.risk  # the danger that somebody is in does not end with a conversation
     if found is None or new:
         found = Conversation(
-            person_id=person_id, chat_id=chat_id, risk=0, epoch=0, created=now, opened=now
+            person_id=person_id, chat_id=chat_id, risk=risk, epoch=0, created=now, opened=now
         )
         session.add(found)
         await session.flush()

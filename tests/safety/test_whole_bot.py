@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from bot.care_texts import ALLOWED, YOU_WRITE
 from bot.hand_off import GIVEN_BACK, TAKEN
 from bot.playground.state import person_id
+from bot.safety import check
 from bot.safety.spoken import spoken
 from bot.store.store import Store
 from model.types import Event, Request, Text
@@ -194,6 +195,16 @@ async def test_imminent_danger_keeps_the_model_off_until_the_person_says_that_th
     await house.heard(GENERATED, before)
 
 
+async def test_a_new_conversation_does_not_turn_the_model_on_again(house: House) -> None:
+    await british(house)
+    assert is_fixed(await house.say("I have the pills in my hand and take them now, goodbye"))
+    await house.say("/new")
+    assert "999" in await house.say("what is for dinner")
+    assert house.model.asked == []
+    await house.say("I am safe")
+    assert await house.say("what is for dinner") == GENERATED
+
+
 async def test_a_person_in_danger_is_asked_again_and_their_button_ends_it(house: House) -> None:
     await british(house)
     await house.say(DANGER)
@@ -253,20 +264,23 @@ async def test_somebody_under_18_is_answered_kindly_and_asked_for_their_age_agai
 async def test_what_the_gate_flags_in_the_evaluation_sets_is_never_seen_by_the_model(
     house: House,
 ) -> None:
-    await british(house)
-    gate, messages = whole_gate(), _evaluation_messages()
-    assert len(messages) > 300
-    for words in messages:
-        flagged = gate.assess(words).crisis
-        await house.say("/new")
-        if flagged:
-            assert "safe" in (await house.say(words)).lower()
-            assert never_asked(house, words)
+    gate, talks = whole_gate(), _evaluation_talks()
+    assert len(talks) > 300
+    for number, talk in enumerate(talks):
+        first = check.conversation(gate, talk)["first_turn"]
+        if isinstance(first, int):
+            someone = "you" if len(talk) == 1 else f"somebody {number}"
+            if not house.bot_says(someone):
+                await house.agree(someone)
+            for words in talk[: first - 1]:
+                await house.say(words, someone)
+            assert "safe" in (await house.say(talk[first - 1], someone)).lower()
+            assert never_asked(house, talk[first - 1])
 
 
-def _evaluation_messages() -> list[str]:
-    """Every lone message that must be stopped, of all sets but our own."""
+def _evaluation_talks() -> list[list[str]]:
+    """What persons say, message by message, in all that the sets want stopped but our own."""
     asked = [found for found in all_sets(SHARED) if found.want == "stop"]
-    lone = [i for found in asked if not found.name.startswith("own") for i in found.items]
-    texts = [item.turns[0]["text"] for item in lone if len(item.turns) == 1]
-    return [" ".join(words.split())[:3000] for words in texts]
+    items = [item for found in asked if not found.name.startswith("own") for item in found.items]
+    said = ([turn["text"] for turn in item.turns if turn["role"] == "user"] for item in items)
+    return [[" ".join(words.split())[:3000] for words in talk] for talk in said]
