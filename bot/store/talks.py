@@ -59,11 +59,16 @@ class Talks(Part):
             talk = await _own(session, person_id, conversation_id)
             if talk is None:
                 return False
-            here = select(Conversation).where(
-                Conversation.person_id == person_id, Conversation.chat_id == talk.chat_id
+            here = (
+                select(Conversation)
+                .where(Conversation.person_id == person_id, Conversation.chat_id == talk.chat_id)
+                .order_by(Conversation.opened, Conversation.id)
             )
+            talks = (await session.scalars(here)).all()
+            # The danger that somebody is in does not end with a conversation.
+            talk.risk = max(talk.risk, talks[-1].risk)
             latest = self._clock()
-            for each in await session.scalars(here):
+            for each in talks:
                 # A reply to the one that is left is no longer wanted.
                 each.epoch += each.id != talk.id
                 latest = max(latest, each.opened + timedelta(microseconds=1))

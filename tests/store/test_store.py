@@ -46,6 +46,19 @@ async def test_a_new_conversation_hides_the_old_one_and_keeps_it(store: Store) -
     assert len(await store.history(old)) == 1
 
 
+async def test_the_risk_that_is_held_goes_along_into_a_new_and_into_an_older_conversation(
+    store: Store,
+) -> None:
+    first = await store.conversation(1, 1)
+    await store.set_risk(first.id, 2)
+    second = await store.conversation(1, 1, new=True)
+    assert second.risk == 2
+    await store.set_risk(second.id, 3)
+    assert await store.reopen(1, first.id)
+    assert (await store.conversation(1, 1)).risk == 3
+    assert (await store.conversation(2, 2, new=True)).risk == 0
+
+
 async def test_people_in_one_chat_have_conversations_of_their_own(store: Store) -> None:
     one, two = await store.conversation(1, -100), await store.conversation(2, -100)
     assert one.id != two.id
