@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.store.conversations import open_conversation
 from bot.store.keyring import Key
 from bot.store.opening import opened, titled
 from bot.store.part import Part, storable
@@ -59,16 +60,14 @@ class Talks(Part):
             talk = await _own(session, person_id, conversation_id)
             if talk is None:
                 return False
-            here = (
-                select(Conversation)
-                .where(Conversation.person_id == person_id, Conversation.chat_id == talk.chat_id)
-                .order_by(Conversation.opened, Conversation.id)
+            here = select(Conversation).where(
+                Conversation.person_id == person_id, Conversation.chat_id == talk.chat_id
             )
-            talks = (await session.scalars(here)).all()
-            # The danger that somebody is in does not end with a conversation.
-            talk.risk = max(talk.risk, talks[-1].risk)
             latest = self._clock()
-            for each in talks:
+            left = await open_conversation(session, person_id, talk.chat_id, latest)
+            # The danger that somebody is in does not end with a conversation.
+            talk.risk = max(talk.risk, left.risk)
+            for each in await session.scalars(here):
                 # A reply to the one that is left is no longer wanted.
                 each.epoch += each.id != talk.id
                 latest = max(latest, each.opened + timedelta(microseconds=1))

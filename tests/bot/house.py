@@ -173,6 +173,12 @@ class House:
         await self.press("consent:yes", name)
         await self.until(lambda: len(self.bot_says(name)) > 1)
 
+    async def anew(self) -> None:
+        """A new conversation in which no danger is held: /new alone would keep it."""
+        talk = await self.lanner.store.conversation(person_id("you"), person_id("you"))
+        await self.lanner.store.set_risk(talk.id, 0)
+        await self.say("/new")
+
     async def settled(self) -> None:
         """Until nothing is on its way to anybody."""
         await self.until(lambda: not self.lanner.inbox.workers())

@@ -38,9 +38,7 @@ async def test_a_death_at_any_step_of_a_turn_costs_and_doubles_nothing(house: Ho
     while ended:
         assert step < MOST_STEPS
         words, expected = turns[step % 2]
-        talk = await house.lanner.store.conversation(person_id("you"), person_id("you"))
-        await house.lanner.store.set_risk(talk.id, 0)  # or the model stays off
-        await house.say("/new")
+        await house.anew()
         await dies_at(house, step)
         before = house.bot_says().count(expected)
         house.world.say("you", words)

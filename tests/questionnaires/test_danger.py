@@ -70,7 +70,7 @@ async def test_words_of_danger_in_place_of_an_answer_get_the_reply_that_they_get
     house = british
     await house.say(words)
     outside, kept = last(house), (await decisions(house))[-1]
-    await house.say("/new")
+    await house.anew()
     await fill(house, "phq9", 1, 2)
     assert await house.say(words) == outside
     await house.settled()
@@ -155,7 +155,7 @@ async def test_an_operator_is_told_with_consent_and_only_then(british: House) ->
     house = british
     await fill(house, "phq9", *EIGHT, 1)
     assert house.bot_says("admin") == []
-    await house.say("/new")
+    await house.anew()
     await house.lanner.care.hand_off.allow(ME, allowed=True)
     house.lanner.care.hand_off._alerted.clear()
     await fill(house, "phq9", *EIGHT, 1)
@@ -270,7 +270,7 @@ async def test_a_death_at_any_step_of_the_ninth_answer_costs_and_doubles_nothing
     house, step, ended = british, 0, True
     while ended:
         assert step < 40
-        await house.say("/new")
+        await house.anew()
         number = await fill(house, "phq9", *EIGHT)
         before = house.bot_says().count(crisis_reply())
         await dies_at(house, step)

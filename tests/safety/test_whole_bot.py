@@ -264,18 +264,19 @@ async def test_somebody_under_18_is_answered_kindly_and_asked_for_their_age_agai
 async def test_what_the_gate_flags_in_the_evaluation_sets_is_never_seen_by_the_model(
     house: House,
 ) -> None:
+    await british(house)
     gate, talks = whole_gate(), _evaluation_talks()
     assert len(talks) > 300
     for number, talk in enumerate(talks):
         first = check.conversation(gate, talk)["first_turn"]
         if isinstance(first, int):
-            someone = "you" if len(talk) == 1 else f"somebody {number}"
-            if not house.bot_says(someone):
-                await house.agree(someone)
-            for words in talk[: first - 1]:
+            *before, grave = talk[:first]
+            someone = f"somebody {number}" if before else "you"  # ordinary words have a rate
+            await (house.agree(someone) if before else house.anew())
+            for words in before:
                 await house.say(words, someone)
-            assert "safe" in (await house.say(talk[first - 1], someone)).lower()
-            assert never_asked(house, talk[first - 1])
+            assert "safe" in (await house.say(grave, someone)).lower()
+            assert never_asked(house, grave)
 
 
 def _evaluation_talks() -> list[list[str]]:
