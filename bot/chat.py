@@ -141,8 +141,8 @@ class ChatService:
     async def _reply(self, bot: Bot, asked: Asked, said: Said, first: OutboxPart) -> None:
         found = await self._found(asked, said)
         person = await self.store.decide(
-            said.talk.id,
             asked.person,
+            asked.chat,
             Decision(found.level, found.score, found.rules, found.version),
         )
         self._observer.decided(found.level)

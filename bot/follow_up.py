@@ -84,8 +84,7 @@ class FollowUps:
     async def safe(self, person_id: int) -> None:
         """The person pressed that they are safe: nothing more is owed, the lock opens."""
         await self._store.quiet_follow_ups(person_id)
-        talk = await self._store.conversation(person_id, person_id)
-        await self._store.set_risk(talk.id, int(Level.CONCERN))
+        await self._store.set_risk(person_id, person_id, int(Level.CONCERN))
 
     async def tick(self) -> int:
         """Ask everyone who is due; returns how many were asked."""

@@ -28,6 +28,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 TABLES = {
     "consents": "What you agreed to",
     "safety_decisions": "How serious messages seemed (without their text)",
+    "risks_held": "How serious things are taken to be now, by chat",
     "check_ins": "Check-ins",
     "admitted": "Your invitation",
     "replies_under_way": "Replies on their way",

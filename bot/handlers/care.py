@@ -53,7 +53,7 @@ async def safe(update: Update, context: Context) -> None:
         return
     found = Assessment(Level.IMMINENT, 1.0, ("suicide.said_not_safe",))
     talk = await here.store.conversation(who.person, who.person)
-    await here.store.set_risk(talk.id, int(Level.IMMINENT))
+    await here.store.set_risk(who.person, who.person, int(Level.IMMINENT))
     await here.care.follow_ups.owe(who.person, Level.IMMINENT)
     fixed = here.chat.gate.reply(found, PersonContext(person.language, person.country)).text
     await here.store.add_message(talk.id, "assistant", fixed, model="fixed")

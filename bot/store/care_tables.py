@@ -1,4 +1,4 @@
-"""Tables of what the bot owes a person: follow-ups, hand-overs, saying what it is.
+"""Tables of care: the risk held for a person, follow-ups, hand-overs, saying what it is.
 
 None of them holds a word that anyone wrote. Knows nothing of Telegram's objects.
 """
@@ -11,6 +11,21 @@ from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.store.base import Base
+
+
+class Risk(Base):
+    """The level of risk held for a person in a chat, whichever conversation is open there.
+
+    It ends with no conversation: danger does not. A group has its own, since a lock there tells
+    everybody. No row is no risk.
+    """
+
+    __tablename__ = "risks"
+    person_id: Mapped[int] = mapped_column(
+        ForeignKey("persons.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    chat_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    level: Mapped[int]
 
 
 class FollowUp(Base):

@@ -1,6 +1,6 @@
-"""Conversations: which one is open, the risk held in it, and its epoch.
+"""Conversations: which one is open, and its epoch.
 
-Knows nothing of what was said or of what a level of risk means.
+Knows nothing of what was said.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ class Conversations(Part):
     async def conversation(
         self, person_id: int, chat_id: int, *, new: bool = False
     ) -> Conversation:
-        """The person's open conversation in this chat; `new` ends it and begins another, in which
-        the same risk is held."""
+        """The person's open conversation in this chat; `new` ends it and begins another."""
         if not new:
             async with self._sessions.read() as session:
                 found = await session.scalar(_OPEN, {"person": person_id, "chat": chat_id})
@@ -45,13 +44,6 @@ class Conversations(Part):
                 return found
         async with self._sessions.write() as session:
             return await open_conversation(session, person_id, chat_id, self._clock(), new=new)
-
-    async def set_risk(self, conversation_id: int, level: int) -> None:
-        """Hold a level of risk in a conversation."""
-        async with self._sessions.write(repeatable=True) as session:
-            await session.execute(
-                update(Conversation).where(Conversation.id == conversation_id).values(risk=level)
-            )
 
     async def epoch(self, conversation_id: int) -> int | None:
         """The conversation's epoch now; None when it was erased."""
@@ -83,16 +75,13 @@ async def open_conversation(
     # Of two that come at once, one makes the conversation and the other finds it.
     await session.execute(select(Person).where(Person.id == person_id).with_for_update())
     found = await session.scalar(_OPEN, wanted)
-    risk = 0
     if found is not None and new:
         found.epoch += 1
-        risk = found.risk  # the danger that somebody is in does not end with a conversation
     if found is None or new:
-        found = Conversation(
-            person_id=person_id, chat_id=chat_id, risk=risk, epoch=0, created=now, opened=now
-        )
+        found = Conversation(person_id=person_id, chat_id=chat_id, epoch=0, created=now, opened=now)
         session.add(found)
         await session.flush()
+        await session.refresh(found, ["risk"])
     return found
 
 

@@ -32,6 +32,7 @@ from bot.store.tables import (
     OutboxPart,
     Person,
     PersonKey,
+    Risk,
     SafetyDecision,
     Sitting,
     UsedButton,
@@ -43,7 +44,7 @@ QUARANTINED_UPDATES = timedelta(days=14)
 OUTBOX = timedelta(days=2)
 CHECK_INS = timedelta(days=60)
 FOLLOW_UPS = timedelta(days=60)
-_CARE = (FollowUp, HandOver, Disclosure)
+_CARE = (Risk, FollowUp, HandOver, Disclosure)
 
 
 class Erasure(Part):
@@ -76,6 +77,7 @@ class Erasure(Part):
                 "safety_decisions": await _rows(
                     session, SafetyDecision, SafetyDecision.person_id == person_id
                 ),
+                "risks_held": await _rows(session, Risk, Risk.person_id == person_id),
                 "check_ins": await _rows(session, CheckIn, CheckIn.person_id == person_id),
                 "follow_ups": await _rows(session, FollowUp, FollowUp.person_id == person_id),
                 "hand_over": await _rows(session, HandOver, HandOver.person_id == person_id),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from bot.store.care_tables import HandOver
+from bot.store.care_tables import HandOver, Risk
 from bot.store.part import Part
-from bot.store.tables import Conversation, Person
+from bot.store.tables import Person
 
 
 class NotAllowed(Exception):
@@ -75,17 +75,13 @@ class HandOvers(Part):
             )
 
     async def people_at_risk(self, level: int = 2) -> list[tuple[int, int]]:
-        """(person, level) of those who allow a hand-over and whose open conversation is risky."""
-        newest = (
-            select(func.max(Conversation.id))
-            .where(Conversation.chat_id == Conversation.person_id)
-            .group_by(Conversation.person_id)
-        )
+        """(person, level) of those who allow a hand-over and are at risk in their private chat."""
+        private = Risk.chat_id == Risk.person_id
         wanted = (
-            select(Conversation.person_id, Conversation.risk)
-            .join(HandOver, HandOver.person_id == Conversation.person_id)
-            .where(Conversation.id.in_(newest), Conversation.risk >= level, HandOver.allowed)
-            .order_by(Conversation.risk.desc(), Conversation.person_id)
+            select(Risk.person_id, Risk.level)
+            .join(HandOver, HandOver.person_id == Risk.person_id)
+            .where(private, Risk.level >= level, HandOver.allowed)
+            .order_by(Risk.level.desc(), Risk.person_id)
         )
         async with self._sessions.read() as session:
             return [(person, risk) for person, risk in (await session.execute(wanted)).all()]

@@ -1,7 +1,8 @@
 """What the application asks of the database, one short transaction each.
 
     People          person, known_person, set_person, consent, has_consented
-    Conversations   conversation, set_risk, epoch, bump_epoch
+    Conversations   conversation, epoch, bump_epoch
+    Risks           set_risk
     Talks           talks, reopen, rename, delete_talk
     Messages        history, newest_message, add_message, mark_sent
     Turns           begin_turn, decide
@@ -46,14 +47,15 @@ from bot.store.outbox import Outbox
 from bot.store.people import People
 from bot.store.questionnaires import Questionnaires
 from bot.store.records import Records
+from bot.store.risks import Risks
 from bot.store.sessions import Sessions
 from bot.store.talks import Talks
 from bot.store.turns import Turns
 
 
 class Store(
-    People, Conversations, Talks, Messages, Turns, Claims, Outbox, Records, CheckIns, FollowUps,
-    HandOvers, Disclosures, Questionnaires, Admission, Broadcasts, Erasure,
+    People, Conversations, Risks, Talks, Messages, Turns, Claims, Outbox, Records, CheckIns,
+    FollowUps, HandOvers, Disclosures, Questionnaires, Admission, Broadcasts, Erasure,
 ):  # fmt: skip
     """Everything that is kept. No session is open when a method has returned."""
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import date, datetime, time
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, func, select
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from bot.sealing.sealed import Place, Sealed
 from bot.store.base import Base as Base
@@ -19,6 +19,7 @@ from bot.store.base import Bodied, Worded
 from bot.store.care_tables import Disclosure as Disclosure
 from bot.store.care_tables import FollowUp as FollowUp
 from bot.store.care_tables import HandOver as HandOver
+from bot.store.care_tables import Risk as Risk
 from bot.store.questionnaire_tables import Sitting as Sitting
 
 
@@ -65,8 +66,8 @@ class Consent(Base):
 class Conversation(Base):
     """One thread of talk; the one that a person opened last in a chat is the open one.
 
-    `risk` is the level of risk held in it. `epoch` grows when it is restarted:
-    a reply that was begun in an earlier epoch is no longer wanted.
+    `risk` is the level held for the person in the chat when this was read. `epoch` grows when it
+    is restarted: a reply that was begun in an earlier epoch is no longer wanted.
     """
 
     __tablename__ = "conversations"
@@ -75,12 +76,16 @@ class Conversation(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("persons.id", ondelete="CASCADE"), index=True)
     chat_id: Mapped[int] = mapped_column(BigInteger, index=True)
-    risk: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime]
     epoch: Mapped[int] = mapped_column(default=0, server_default="0")
     opened: Mapped[datetime]
     sealed_title: Mapped[Sealed | None] = mapped_column("title")
     opened_title = ""
+    risk: Mapped[int] = column_property(
+        select(func.coalesce(func.max(Risk.level), 0))
+        .where(Risk.person_id == person_id, Risk.chat_id == chat_id)
+        .scalar_subquery()
+    )
 
     @property
     def title(self) -> str:

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.store.conversations import open_conversation
 from bot.store.keyring import Key
 from bot.store.opening import opened, titled
 from bot.store.part import Part, storable
@@ -64,9 +63,6 @@ class Talks(Part):
                 Conversation.person_id == person_id, Conversation.chat_id == talk.chat_id
             )
             latest = self._clock()
-            left = await open_conversation(session, person_id, talk.chat_id, latest)
-            # The danger that somebody is in does not end with a conversation.
-            talk.risk = max(talk.risk, left.risk)
             for each in await session.scalars(here):
                 # A reply to the one that is left is no longer wanted.
                 each.epoch += each.id != talk.id

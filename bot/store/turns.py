@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.sealing.sealed import NOTHING
@@ -21,16 +21,11 @@ from bot.store.messages import history_of, say
 from bot.store.opening import opened
 from bot.store.outbox import PARTS_OF
 from bot.store.part import Part
+from bot.store.risks import hold
 from bot.store.tables import Base, Conversation, Message, OutboxPart, Person, SafetyDecision
 
 # Made once: building a statement costs as much as asking it.
 _DECISION = insert(Base.metadata.tables[SafetyDecision.__tablename__])
-_TALKS = Base.metadata.tables[Conversation.__tablename__]
-_RISK = (
-    update(_TALKS)
-    .where(_TALKS.c.id == bindparam("talk"), _TALKS.c.risk != bindparam("held"))
-    .values(risk=bindparam("held"))
-)
 _MANNER = select(Person.language, Person.country, Person.streaming).where(
     Person.id == bindparam("person")
 )
@@ -143,8 +138,8 @@ class Turns(Part):
         said = await say(session, talk, "user", change.words, key, self._clock(), made)
         return [*history, said]
 
-    async def decide(self, talk_id: int, person_id: int, found: Decision) -> Manner:
-        """Keep what the gate found, and hold its level; how the person is spoken to.
+    async def decide(self, person_id: int, chat_id: int, found: Decision) -> Manner:
+        """Keep what the gate found, and hold its level in the chat; how the person is spoken to.
 
         Raises Superseded when the person was erased.
         """
@@ -161,5 +156,5 @@ class Turns(Part):
             if manner is None:
                 raise Superseded
             await connection.execute(_DECISION, [row])
-            await connection.execute(_RISK, {"talk": talk_id, "held": found.level})
+            await hold(connection, person_id, chat_id, found.level)
             return Manner(*manner)

@@ -175,8 +175,7 @@ class House:
 
     async def anew(self) -> None:
         """A new conversation in which no danger is held: /new alone would keep it."""
-        talk = await self.lanner.store.conversation(person_id("you"), person_id("you"))
-        await self.lanner.store.set_risk(talk.id, 0)
+        await self.lanner.store.set_risk(person_id("you"), person_id("you"), 0)
         await self.say("/new")
 
     async def settled(self) -> None:

@@ -152,6 +152,7 @@ async def watched(folder: Path) -> tuple[House, WatchedGate]:
     gate = house.gate = WatchedGate(house.gate)
     await house.open()
     await house.agree()
+    await house.settled()  # words that must wait are read as they come, too
     return house, gate
 
 

@@ -110,8 +110,7 @@ async def test_the_safe_button_ends_the_asking_and_opens_the_lock(
     follow_ups: FollowUps, store: Store, clock: Hands
 ) -> None:
     await hear(follow_ups, store, IMMINENT)
-    talk = await store.conversation(7, 7)
-    await store.set_risk(talk.id, 3)
+    await store.set_risk(7, 7, 3)
     await follow_ups.safe(7)
     assert await after(follow_ups, clock, days=1) == 0
     assert (await store.conversation(7, 7)).risk == Level.CONCERN

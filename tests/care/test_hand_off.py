@@ -160,8 +160,8 @@ async def test_those_at_risk_who_agreed_are_listed_the_gravest_first(
     hand_off: HandOff, store: Store
 ) -> None:
     for person, risk, agreed in ((7, 2, True), (8, 3, True), (9, 3, False), (10, 1, True)):
-        talk = await store.conversation(person, person)
-        await store.set_risk(talk.id, risk)
+        await store.person(person)
+        await store.set_risk(person, person, risk)
         await hand_off.allow(person, allowed=agreed)
     assert await hand_off.waiting() == [(8, 3), (7, 2)]
 

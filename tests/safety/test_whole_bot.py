@@ -195,10 +195,16 @@ async def test_imminent_danger_keeps_the_model_off_until_the_person_says_that_th
     await house.heard(GENERATED, before)
 
 
-async def test_a_new_conversation_does_not_turn_the_model_on_again(house: House) -> None:
+async def test_neither_a_new_nor_an_erased_conversation_turns_the_model_on_again(
+    house: House,
+) -> None:
     await british(house)
     assert is_fixed(await house.say("I have the pills in my hand and take them now, goodbye"))
     await house.say("/new")
+    assert "999" in await house.say("what is for dinner")
+    me, store = person_id("you"), house.lanner.store
+    for talk in await store.talks(me, me):
+        await store.delete_talk(me, talk.id)
     assert "999" in await house.say("what is for dinner")
     assert house.model.asked == []
     await house.say("I am safe")

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect, text
@@ -72,7 +74,15 @@ ROWS: dict[str, list[str]] = {
         "INSERT INTO questionnaires (person_id, state, answers, begun) "
         "VALUES (7, 'open', x'', NOW)",
     ],
+    "0009": ["INSERT INTO risks VALUES (8, 8, 3)"],
 }
+
+
+def back(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    config.attributes["connection"] = connection
+    command.downgrade(config, revision)
 
 
 def counts(connection: Connection) -> dict[str, int]:
@@ -136,6 +146,29 @@ async def test_a_broadcast_under_way_goes_on_sealed_and_one_that_is_over_is_empt
     assert (under_way.text, under_way.reached) == ("fresh news", 7)
     await store.close()
     assert b"news" not in bytes_in(tmp_path)
+
+
+def test_the_risk_of_a_conversation_becomes_its_chats_and_goes_back(tmp_path: Path) -> None:
+    """The open conversation's counts, the one that was opened last."""
+    engine = create_engine(f"sqlite:///{tmp_path}/lanner.db")
+    talks = ((3, 7, 3, "08:00"), (4, 7, 1, "09:00"), (5, 7, 0, "07:00"), (6, -100, 0, "06:00"))
+    with engine.begin() as connection:
+        migrate(connection, "0008")
+        connection.exec_driver_sql(
+            "INSERT INTO persons (id, language, created) VALUES (7, 'en', '2026-03-01 00:00:00')"
+        )
+        for number, chat, risk, opened in talks:
+            connection.exec_driver_sql(
+                "INSERT INTO conversations (id, person_id, chat_id, risk, created, opened) "
+                "VALUES (?, 7, ?, ?, '2026-03-01 05:00:00', '2026-03-01 ' || ? || ':00')",
+                (number, chat, risk, opened),
+            )
+        migrate(connection, "0009")
+        assert connection.exec_driver_sql("SELECT * FROM risks").all() == [(7, 7, 1)]
+        back(connection, "0008")
+        held = connection.exec_driver_sql("SELECT id, risk FROM conversations ORDER BY id").all()
+    engine.dispose()
+    assert held == [(3, 1), (4, 1), (5, 1), (6, 0)]
 
 
 @pytest.mark.parametrize("old_database", ["0001"], indirect=True)

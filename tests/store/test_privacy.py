@@ -33,7 +33,7 @@ async def live(store: Store, clock: Hands, person: int, marker: str) -> int:
     await store.consent(person, "1")
     number = await talk(store, person, f"{marker} is my secret", "a\0b <script>alert(1)</script>")
     await store.add_message(number, "assistant", f"I heard {marker}", model="demo")
-    await store.decide(number, person, Decision(1, 0.5, ["en.rule"], "v1"))
+    await store.decide(person, person, Decision(1, 0.5, ["en.rule"], "v1"))
     await store.begin_turn(f"{person}", person, person, lambda _talk, _history: Change())
     await store.generated(f"{person}", [f"reply {marker}", f"more {marker}"])
     first = person % 1000
@@ -154,6 +154,7 @@ async def test_the_export_holds_every_row_about_the_person_and_nobody_elses(
         "consents": 1,
         "conversations": 1,
         "safety_decisions": 1,
+        "risks_held": 1,
         "check_ins": 1,
         "admitted": 1,
         "follow_ups": 1,

@@ -46,17 +46,43 @@ async def test_a_new_conversation_hides_the_old_one_and_keeps_it(store: Store) -
     assert len(await store.history(old)) == 1
 
 
-async def test_the_risk_that_is_held_goes_along_into_a_new_and_into_an_older_conversation(
-    store: Store,
-) -> None:
+async def test_the_risk_that_is_held_ends_with_no_conversation(store: Store) -> None:
     first = await store.conversation(1, 1)
-    await store.set_risk(first.id, 2)
+    await store.set_risk(1, 1, 2)
     second = await store.conversation(1, 1, new=True)
     assert second.risk == 2
-    await store.set_risk(second.id, 3)
+    await store.set_risk(1, 1, 3)
     assert await store.reopen(1, first.id)
     assert (await store.conversation(1, 1)).risk == 3
+    for left in (first, second):
+        assert await store.delete_talk(1, left.id)
+    assert (await store.conversation(1, 1)).risk == 3
+
+
+async def test_risk_that_is_let_go_is_let_go_in_older_conversations_too(store: Store) -> None:
+    first = await store.conversation(1, 1)
+    await store.set_risk(1, 1, 3)
+    await store.conversation(1, 1, new=True)
+    await store.set_risk(1, 1, 0)
+    assert await store.reopen(1, first.id)
+    assert (await store.conversation(1, 1)).risk == 0
+
+
+async def test_risk_in_a_private_chat_is_not_held_in_a_group_nor_for_anybody_else(
+    store: Store,
+) -> None:
+    await store.person(1)
+    await store.set_risk(1, 1, 3)
+    assert (await store.conversation(1, -100)).risk == 0
     assert (await store.conversation(2, 2, new=True)).risk == 0
+
+
+async def test_no_risk_is_kept_of_who_was_erased(store: Store) -> None:
+    await store.person(1)
+    await store.set_risk(1, 1, 3)
+    await store.forget(1)
+    await store.set_risk(1, 1, 3)
+    assert (await store.conversation(1, 1)).risk == 0
 
 
 async def test_people_in_one_chat_have_conversations_of_their_own(store: Store) -> None:
@@ -124,8 +150,8 @@ async def test_consent_counts_only_for_the_version_that_was_read(store: Store) -
 
 
 async def test_risk_is_held_over_a_restart(store: Store, tmp_path: Path, clock: Hands) -> None:
-    talked = await store.conversation(1, 1)
-    await store.set_risk(talked.id, 3)
+    await store.person(1)
+    await store.set_risk(1, 1, 3)
     again = await open_store(tmp_path, clock)
     assert (await again.conversation(1, 1)).risk == 3
     await again.close()

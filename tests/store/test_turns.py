@@ -93,13 +93,13 @@ async def test_a_cut_forgets_what_follows_and_ends_what_was_begun_before(store: 
 async def test_a_decision_holds_its_level_and_nothing_is_kept_of_who_was_erased(
     store: Store,
 ) -> None:
-    number = await talk(store, 1, "a")
-    manner = await store.decide(number, 1, Decision(2, 0.9, ["en.rule"], "v"))
+    await talk(store, 1, "a")
+    manner = await store.decide(1, 1, Decision(2, 0.9, ["en.rule"], "v"))
     assert manner == ("en", None, (await store.person(1)).streaming)
     assert (await store.conversation(1, 1)).risk == 2
     await store.forget(1)
     with pytest.raises(Superseded):
-        await store.decide(number, 1, Decision(3, 0.9, [], "v"))
+        await store.decide(1, 1, Decision(3, 0.9, [], "v"))
 
 
 async def test_how_somebody_stands_is_read_whole(store: Store, clock: Hands) -> None:
