@@ -43,7 +43,7 @@ class Classifier:
         head: Sequence[tuple[Tensor, Tensor]],
         reader: Reader,
         manifest: Manifest,
-        timer: Callable[[], float] = time.perf_counter,
+        timer: Callable[[], float] = time.thread_time,
         budget_s: float = 0.5,
     ) -> None:
         self._encoder, self._head, self.reader = encoder, tuple(head), reader
@@ -74,7 +74,8 @@ class Classifier:
         return self.of(self.reader.windows(text, earlier), foreign=foreign)
 
     def of(self, windows: Sequence[Tokens], *, foreign: bool = False) -> Scores:
-        """As `judge`, of what was read already."""
+        """As `judge`, of what was read already, until the budget is spent: of time of its own,
+        since what waits for other work is not slow."""
         ends = self._timer() + self._budget
         rows: list[Tensor] = []
         with OneThread(), torch.inference_mode():
@@ -83,13 +84,13 @@ class Classifier:
                 if rows and self._timer() > ends:
                     break
                 rows.append(self._logits(self._encoder.pooled(window)))
-        return self._scores(torch.stack(rows), partly=len(rows) < len(windows), foreign=foreign)
+        return self._scores(torch.stack(rows), len(windows), foreign=foreign)
 
     def _logits(self, pooled: Tensor) -> Tensor:
         first, second = self._head
         return functional.linear(functional.gelu(functional.linear(pooled, *first)), *second)
 
-    def _scores(self, logits: Tensor, *, partly: bool, foreign: bool) -> Scores:
+    def _scores(self, logits: Tensor, windows: int, *, foreign: bool) -> Scores:
         if not logits.isfinite().all():
             raise ArithmeticError("the classifier's scores are not numbers")
         gravest = together(logits).tolist()
@@ -98,7 +99,9 @@ class Classifier:
         )
         kinds = gravest[_LEVELS + 1 :]  # "none" is no kind of danger
         category = self.manifest.categories[1 + kinds.index(max(kinds))]
-        return Scores(concern, high, imminent, category, partly, foreign)
+        unread = range(len(logits), windows)
+        order = (*_gravest_first(logits), *unread)
+        return Scores(concern, high, imminent, category, bool(unread), foreign, order)
 
 
 def together(logits: Tensor) -> Tensor:
@@ -106,10 +109,15 @@ def together(logits: Tensor) -> Tensor:
 
     One window of many is easily taken for danger; that happens seldom to two.
     """
-    order = logits[:, 1].argsort(descending=True)
+    order = _gravest_first(logits)
     if len(order) == 1:
         return logits[0]
     return _GRAVEST * logits[order[0]] + (1 - _GRAVEST) * logits[order[1]]
+
+
+def _gravest_first(logits: Tensor) -> list[int]:
+    order: list[int] = logits[:, 1].argsort(descending=True).tolist()
+    return order
 
 
 def encoder_folder(package: str = _PACKAGE) -> Path:

@@ -31,7 +31,8 @@ class Scores:
     """Calibrated probabilities, and the kind of danger if there is any.
 
     `partly`: the time was up before a long text was read to its end. `foreign`: the encoder
-    understands few of its words, so that the probabilities say less.
+    understands few of its words, so that the probabilities say less. `gravest`: the numbers of its
+    windows, the gravest first, and those that were not read at the end.
     """
 
     concern: float
@@ -40,6 +41,7 @@ class Scores:
     category: str
     partly: bool = False
     foreign: bool = False
+    gravest: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import sys
@@ -10,12 +11,17 @@ from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import pytest
+import torch
+from torch import Tensor
 
 from bot.safety.classifier import Classifier, encoder_folder, verify
+from bot.safety.encoder import Encoder, Tokens
 from bot.safety.gate import SafetyGate
 from bot.safety.meaning import Meaning
+from bot.safety.reading import Reader
 from bot.safety.scores import ClassifierMissing, Manifest, Scores
 from bot.safety.types import HistoryTurn, Level, PersonContext
 from bot.safety.words import Words
@@ -214,6 +220,30 @@ def test_a_text_that_was_not_read_to_its_end_is_told() -> None:
     meaning = Meaning(FakeJudge(Scores(0, 0, 0, "suicide", partly=True)))
     meaning.alone("long")
     assert not meaning.health().ok
+
+
+class OneNumber:
+    """An encoder that makes of a text its first token's number."""
+
+    def pooled(self, text: Tokens) -> Tensor:
+        return torch.tensor([float(text.ids[0])])
+
+
+def hasty(budget_s: float) -> Classifier:
+    """Takes a second for each window."""
+    ticks = itertools.count()
+    head = [(torch.ones(1, 1), torch.zeros(1)), (torch.ones(6, 1), torch.zeros(6))]
+    return Classifier(
+        cast("Encoder", OneNumber()), head, cast("Reader", None), MANIFEST,
+        timer=lambda: float(next(ticks)), budget_s=budget_s,
+    )  # fmt: skip
+
+
+def test_a_long_text_is_left_when_the_time_is_up_and_what_was_not_read_stands_last() -> None:
+    windows = [Tokens((number,)) for number in (1, 3, 2, 9)]
+    whole, part = hasty(9).of(windows), hasty(2).of(windows)
+    assert (whole.partly, whole.gravest) == (False, (3, 1, 2, 0))
+    assert (part.partly, part.gravest) == (True, (1, 2, 0, 3))
 
 
 def test_without_its_package_the_gate_opens_with_rules_alone_and_says_what_to_do(

@@ -34,10 +34,10 @@ PLAIN = "the tram was late again and my tea went cold"
 
 
 class Reader:
-    """Reads everything as one window."""
+    """Reads each sentence as one window."""
 
     def windows(self, text: str, earlier: Sequence[str] = ()) -> list[Tokens]:  # noqa: ARG002
-        return [Tokens((101, 102))]
+        return [Tokens((101, number, 102)) for number, _ in enumerate(text.split(". "))]
 
     def is_foreign(self, text: str) -> bool:  # noqa: ARG002
         return False
@@ -49,11 +49,14 @@ class Fake:
     def __init__(self, high: float, manifest: Manifest = MANIFEST, *, partly: bool = False) -> None:
         self.high, self.manifest, self.partly = high, manifest, partly
         self.reader, self.asked = Reader(), 0
+        self.gravest: tuple[int, ...] = (0,)
+        self.heard: list[Tokens] = []
 
     def of(self, windows: Sequence[Tokens], *, foreign: bool = False) -> Scores:
         assert windows
         self.asked += 1
-        return Scores(self.high, self.high, 0.0, "suicide", self.partly, foreign)
+        self.heard = list(windows)
+        return Scores(self.high, self.high, 0.0, "suicide", self.partly, foreign, self.gravest)
 
 
 def slow(high: float) -> Fake:
@@ -106,6 +109,14 @@ def test_with_both_the_version_names_both() -> None:
 
 def test_a_text_that_either_did_not_read_to_its_end_is_told() -> None:
     assert two(Fake(0.5, partly=True), slow(0.5)).judge(PLAIN).partly
+
+
+def test_of_a_long_text_the_second_reads_what_the_first_found_gravest() -> None:
+    first, second = Fake(0.5), slow(0.9)
+    first.gravest = (4, 1, 0, 2, 3)
+    assert two(first, second).judge("One. Two. Three. Four. Five").high == 0.9
+    assert len(first.heard) == 5
+    assert [window.ids[1] for window in second.heard] == [4, 1, 0]
 
 
 def test_until_the_second_is_there_the_first_reads_alone() -> None:
